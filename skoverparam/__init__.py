@@ -1,0 +1,35 @@
+"""scikit-learn estimators for learning past the interpolation threshold, computed with torch."""
+
+from importlib import import_module as _import_module
+from importlib.metadata import version as _version
+
+from skoverparam._config import config_context, get_config, set_config
+
+__version__ = _version("skoverparam")
+
+# Folders with public functions. They are imported on first use, so that the import of an
+# estimator does not pay for the theory and the instruments.
+_SUBMODULES = (
+    "datasets",
+    "inspection",
+    "kernels",
+    "linalg",
+    "model_selection",
+)
+
+__all__ = [
+    # settings of the process
+    "config_context",
+    "get_config",
+    "set_config",
+]
+
+
+def __getattr__(name):
+    if name in _SUBMODULES:
+        return _import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_SUBMODULES})

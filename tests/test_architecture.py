@@ -1,0 +1,207 @@
+"""Keep the picture of docs/architecture.md true by reading the imports.
+
+The table below is the truth: a folder or file that is not in it may not exist, and an import that
+is not in it may not be written.
+"""
+
+import ast
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+import skoverparam
+
+PACKAGE = Path(skoverparam.__file__).parent
+PICTURE = PACKAGE.parent / "docs" / "architecture.md"
+
+BOUNDARY = ("_arrays", "_params", "_steps", "_config", "_display")
+MATHEMATICS = ("linalg", "kernels", "completion")
+
+# Who may import whom, besides the standard library and oneself.
+ARROWS = {
+    "boundary": ("numpy", "scipy", "torch", "sklearn"),
+    "linalg": ("torch",),
+    "kernels": ("torch", "linalg"),
+    "completion": ("torch", "linalg", "kernels"),
+    "estimators": ("boundary", *MATHEMATICS, "numpy", "sklearn"),
+    "inspection": ("boundary", *MATHEMATICS, "numpy", "sklearn"),
+    "model_selection": ("boundary", "linalg", "numpy", "sklearn"),
+    "datasets": ("numpy", "sklearn.utils"),
+}
+
+# The public functions of these folders take arrays or tensors: their __init__.py wraps the
+# private tensor functions with a decorator of the boundary. It is the one arrow back.
+WRAPPED_IN_INIT = ("kernels", "linalg")
+
+# Optional libraries are imported inside functions, where they are used, never at import time.
+LAZY = {
+    "matplotlib": ("boundary", "inspection", "model_selection"),
+    "pandas": ("boundary", "inspection", "model_selection"),
+}
+
+# Names that mean "shared" and say nothing.
+VAGUE_NAMES = ("utils", "helpers", "common", "misc", "core")
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+assert MODULES, f"no modules found under {PACKAGE}"
+
+
+def part_of(dotted):
+    """The part of the package that a module's path inside it belongs to; "" for the root."""
+    first = dotted.split(".")[0]
+    return "boundary" if first in BOUNDARY else first
+
+
+def dotted_path(module):
+    """``skoverparam/kernels/_blocks.py`` -> ``kernels._blocks``; ``__init__`` is dropped."""
+    parts = module.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imports_of(module):
+    """Yield (imported dotted name, line, inside a function) for every import of a file."""
+    package = list(module.relative_to(PACKAGE.parent).parent.parts)
+
+    def visit(node, in_function):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                for alias in child.names:
+                    yield alias.name, child.lineno, in_function
+            elif isinstance(child, ast.ImportFrom):
+                base = package[: len(package) + 1 - child.level] if child.level else []
+                base = ".".join([*base, child.module] if child.module else base)
+                for alias in child.names:
+                    yield f"{base}.{alias.name}", child.lineno, in_function
+            else:
+                function = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef))
+                yield from visit(child, in_function or function)
+
+    yield from visit(ast.parse(module.read_text(encoding="utf-8")), False)
+
+
+def complaints_about(module):
+    """Sentences about the imports of one file that the table does not allow."""
+    here = dotted_path(module)
+    part = part_of(here)
+    allowed = ARROWS.get(part, ())
+    for name, line, in_function in imports_of(module):
+        root, _, inside = name.partition(".")
+        where = f"{module.relative_to(PACKAGE.parent)}:{line}"
+        if root in sys.stdlib_module_names:
+            continue
+        if root in LAZY:
+            if part not in LAZY[root]:
+                yield f"{where}: {part} may not import {root}"
+            elif not in_function:
+                yield f"{where}: {root} may be imported inside functions only"
+        elif root == PACKAGE.name:
+            target = part_of(inside)
+            wraps = part in WRAPPED_IN_INIT and here == part and target == "boundary"
+            if target and target != part and target not in allowed and not wraps:
+                yield f"{where}: {part} may not import {name}"
+        elif not any(f"{name}.".startswith(f"{library}.") for library in allowed):
+            yield f"{where}: {part} may not import {name}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=dotted_path)
+def test_imports_follow_the_arrows(module):
+    if module == PACKAGE / "__init__.py":
+        pytest.skip("the root only collects public names")
+    assert part_of(dotted_path(module)) in ARROWS, (
+        "a new file or folder needs a line in ARROWS and in docs/architecture.md"
+    )
+    assert not list(complaints_about(module))
+
+
+def test_a_forbidden_import_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path / "skoverparam")
+    module = tmp_path / "skoverparam" / "linalg" / "_solve.py"
+    module.parent.mkdir(parents=True)
+    module.write_text(
+        "import math\nimport torch\nimport numpy as np\nfrom ..kernels import _blocks\n"
+        "from . import _psd\nfrom skoverparam import estimators\nimport matplotlib\n"
+    )
+    lines = [complaint.split(":")[1] for complaint in complaints_about(module)]
+    assert lines == ["3", "4", "6", "7"]
+
+
+def test_matplotlib_at_import_time_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path / "skoverparam")
+    module = tmp_path / "skoverparam" / "_display.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("import matplotlib.pyplot\n\ndef plot():\n    import matplotlib\n")
+    assert [complaint.split(":")[1] for complaint in complaints_about(module)] == ["1"]
+
+
+@pytest.mark.parametrize(
+    "module", [m for m in MODULES if part_of(dotted_path(m)) == "estimators"], ids=dotted_path
+)
+def test_no_estimator_imports_another(module):
+    if module.name in ("__init__.py", "_base.py"):
+        pytest.skip("collects the estimators, or is their base")
+    siblings = [
+        name
+        for name, _, _ in imports_of(module)
+        if name.startswith("skoverparam.estimators")
+        and not name.startswith("skoverparam.estimators._base")
+    ]
+    assert not siblings
+
+
+def test_every_arrow_is_in_the_picture():
+    picture = PICTURE.read_text(encoding="utf-8")
+    missing = [
+        line
+        for line in (f"{part} -> {', '.join(targets)}" for part, targets in ARROWS.items())
+        if line not in picture
+    ]
+    missing += [name for name in BOUNDARY if f"{name}.py" not in picture]
+    missing += [
+        folder for folder in ARROWS if folder != "boundary" and f"{folder}/" not in picture
+    ]
+    assert not missing, f"docs/architecture.md lacks {missing}"
+
+
+def test_names_are_nouns_of_the_subject():
+    vague = [
+        dotted_path(module)
+        for module in MODULES
+        if {part.strip("_") for part in dotted_path(module).split(".")} & set(VAGUE_NAMES)
+    ]
+    assert not vague
+
+
+def test_modules_are_private():
+    public = [
+        dotted_path(m) for m in MODULES if m.name != "__init__.py" and not m.name.startswith("_")
+    ]
+    assert not public
+
+
+def test_private_names_of_sklearn_stay_in_arrays():
+    offenders = [
+        f"{dotted_path(module)}:{line} {name}"
+        for module in MODULES
+        for name, line, _ in imports_of(module)
+        if name.startswith("sklearn.")
+        and any(part.startswith("_") for part in name.split("."))
+        and dotted_path(module) != "_arrays"
+    ]
+    assert not offenders
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"skoverparam.{dotted_path(m)}".rstrip(".")
+        for m in MODULES
+        if m.name == "__init__.py" and "__all__" in m.read_text(encoding="utf-8")
+    ],
+)
+def test_public_names_resolve(name):
+    module = importlib.import_module(name)
+    names = list(module.__all__)
+    assert len(set(names)) == len(names), f"{name}.__all__ repeats a name"
+    assert not [public for public in names if not hasattr(module, public)]

@@ -1,0 +1,118 @@
+"""The words are tested like the code: docstrings, README, user guide, change log."""
+
+import doctest
+import importlib
+import inspect
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from numpydoc.validate import validate
+
+import skoverparam
+
+ROOT = Path(skoverparam.__file__).parents[1]
+DOCS = ROOT / "docs"
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+EXCLUDED = {code for code in SETTINGS["numpydoc_validation"]["checks"] if code != "all"}
+
+# A method or property is explained by the example of its class.
+EXCLUDED_FOR_METHODS = {"EX01"}
+
+
+def public_modules():
+    folders = [f"skoverparam.{name}" for name in skoverparam._SUBMODULES]
+    return [importlib.import_module(name) for name in ["skoverparam", *folders]]
+
+
+def public_objects():
+    """Every public name as (dotted name, object), each object once."""
+    seen = {}
+    for module in public_modules():
+        for name in getattr(module, "__all__", ()):
+            seen.setdefault(id(getattr(module, name)), (f"{module.__name__}.{name}", module, name))
+    return [(dotted, getattr(module, name)) for dotted, module, name in seen.values()]
+
+
+def own_methods(cls):
+    """Public methods and properties that our classes define, not those they inherit."""
+    for base in cls.__mro__:
+        if base.__module__.startswith("skoverparam"):
+            for name, member in vars(base).items():
+                described = callable(member) or isinstance(member, (property, classmethod))
+                if described and not name.startswith("_") and getattr(cls, name, None) is not None:
+                    yield name
+
+
+def described_names():
+    for dotted, public in public_objects():
+        if inspect.isclass(public) or inspect.isroutine(public):
+            yield dotted
+        if inspect.isclass(public):
+            for method in sorted(set(own_methods(public))):
+                yield f"{dotted}.{method}"
+
+
+@pytest.mark.parametrize("name", list(described_names()))
+def test_docstring_is_valid_numpydoc(name):
+    is_method = name.rpartition(".")[0].rpartition(".")[2][:1].isupper()
+    excluded = EXCLUDED | (EXCLUDED_FOR_METHODS if is_method else set())
+    errors = [f"{code}: {text}" for code, text in validate(name)["errors"] if code not in excluded]
+    assert not errors, "\n".join([name, *errors])
+
+
+def snippets(text):
+    """Blocks of a Markdown text that are marked as python, in order."""
+    return re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_readme_snippets_run(capsys):
+    blocks = snippets((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert blocks, "the README shows no python"
+    # One namespace: later snippets go on where the first one stopped.
+    namespace = {"__name__": "readme"}
+    for number, block in enumerate(blocks, 1):
+        exec(compile(block, f"README.md, snippet {number}", "exec"), namespace)
+
+
+@pytest.mark.parametrize(
+    "page",
+    sorted([*DOCS.glob("*.rst"), *DOCS.glob("user_guide/**/*.rst"), *DOCS.glob("*.md")]),
+    ids=lambda page: str(page.relative_to(DOCS)),
+)
+def test_examples_of_the_user_guide(page):
+    if ">>> " not in page.read_text(encoding="utf-8"):
+        pytest.skip("no examples on this page")
+    flags = sum(doctest.OPTIONFLAGS_BY_NAME[name] for name in OPTIONS)
+    result = doctest.testfile(str(page), module_relative=False, optionflags=flags)
+    assert result.failed == 0
+
+
+OPTIONS = SETTINGS["pytest"]["ini_options"]["doctest_optionflags"]
+
+
+def public_estimators():
+    return [
+        name for name in skoverparam.__all__ if hasattr(getattr(skoverparam, name), "get_params")
+    ]
+
+
+def test_changelog_names_every_estimator():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert not [name for name in public_estimators() if name not in text]
+
+
+def test_version_is_the_one_of_the_project_file():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert skoverparam.__version__ == project["version"]
+    assert project["version"] in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_private_folders_publish_nothing_twice():
+    """An estimator is imported from the root, a function from its folder: one place each."""
+    places = {}
+    for module in public_modules():
+        for name in getattr(module, "__all__", ()):
+            places.setdefault(name, []).append(module.__name__)
+    assert not {name: where for name, where in places.items() if len(where) > 1}

@@ -1,0 +1,29 @@
+"""Every public estimator through scikit-learn's common checks, with no expected failures.
+
+``make test`` runs this file twice: plain, and with SCIPY_ARRAY_API=1, which adds the checks of
+array API dispatch with torch and array-api-strict.
+"""
+
+import inspect
+
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import skoverparam
+
+ESTIMATORS = [
+    public
+    for public in (getattr(skoverparam, name) for name in skoverparam.__all__)
+    if inspect.isclass(public) and issubclass(public, BaseEstimator)
+]
+
+
+@parametrize_with_checks([estimator() for estimator in ESTIMATORS])
+def test_common_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_array_api_support_is_declared(estimator):
+    assert estimator().__sklearn_tags__().array_api_support
