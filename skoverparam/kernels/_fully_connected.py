@@ -1,0 +1,277 @@
+"""Kernels of infinitely wide fully connected networks.
+
+For unit vectors with cosine c and an activation with dual functions kappa_1, kappa_0, a
+network with L hidden layers has
+
+    S_0 = T_0 = c,    S_l = kappa_1(S_{l-1}),    T_l = S_l + T_{l-1} kappa_0(S_{l-1});
+
+S_L is the kernel of the Gaussian process which the network is at initialization (NNGP), T_L the
+neural tangent kernel (NTK), which governs its training.
+
+The recursion is elementwise and several times dearer than the matrix product before it, so it
+runs through all layers on one cache-sized tile at a time, in place, and a symmetric kernel is
+computed on and below the diagonal only.
+"""
+
+import torch
+from torch import Tensor
+
+from ._activations import Activation, Block, one, resolve
+
+# Five buffers of a tile live at once. On CPUs they should stay in the second and third cache
+# levels; on accelerators a tile must be large enough to fill the device.
+_TILE_SIDE = {"cpu": 384}
+_TILE_SIDE_ACCELERATOR = 2048
+
+
+def fully_connected_ntk(
+    X: Tensor,
+    Z: Tensor | None = None,
+    *,
+    depth: int = 1,
+    activation: object = "relu",
+    normalize: bool = True,
+    tile_side: int | None = None,
+) -> Tensor:
+    """Neural tangent kernel; the public function of the package says everything else."""
+    return _kernel(X, Z, depth, resolve(activation), normalize, tangent=True, side=tile_side)
+
+
+def fully_connected_nngp(
+    X: Tensor,
+    Z: Tensor | None = None,
+    *,
+    depth: int = 1,
+    activation: object = "relu",
+    normalize: bool = True,
+    tile_side: int | None = None,
+) -> Tensor:
+    """Gaussian-process kernel; the public function of the package says everything else."""
+    return _kernel(X, Z, depth, resolve(activation), normalize, tangent=False, side=tile_side)
+
+
+def memory_needed(X: Tensor, Z: Tensor | None = None) -> int:
+    """Bytes allocated at most for a kernel: the result, copies of the inputs and the tiles."""
+    n, m = len(X), len(X if Z is None else Z)
+    inputs = X.numel() + (0 if Z is None else Z.numel())
+    side = _tile_side(X.device)
+    # Two copies of the inputs exist while they are normalized, five tiles while layers run.
+    return (n * m + 2 * inputs + 5 * min(side, n) * min(side, m)) * X.element_size()
+
+
+def cosine_ntk_(C: Tensor, depth: int = 1, activation: object = "relu") -> Tensor:
+    """Turn cosines into the tangent kernel of unit vectors, in place.
+
+    Parameters
+    ----------
+    C : tensor of float64 or float32, any shape
+        Cosines; overwritten. Values beyond [-1, 1] by rounding are clamped.
+    depth : int, default=1
+        Number of hidden layers L >= 0.
+    activation : str or Activation, default="relu"
+        See `resolve`.
+
+    Returns
+    -------
+    tensor
+        `C` itself, holding T_L. At c = 1 the value is sum over l <= L of kappa_0(1)^l, which is
+        L + 1 for rectifiers.
+
+    Notes
+    -----
+    A cosine near 1 that is off by e gives an angle that is off by e / sqrt(2 (1 - c)), 1e-8 at
+    worst in float64: set known diagonals exactly. The layers themselves add only rounding.
+    Scratch memory is that of a few tiles, unless C is not contiguous (then one copy of C).
+    """
+    return _cosine_(C, depth, resolve(activation), tangent=True)
+
+
+def cosine_nngp_(C: Tensor, depth: int = 1, activation: object = "relu") -> Tensor:
+    """Turn cosines into the Gaussian-process kernel of unit vectors, in place.
+
+    Same as `cosine_ntk_` for S_L, whose value at c = 1 is 1.
+    """
+    return _cosine_(C, depth, resolve(activation), tangent=False)
+
+
+def _cosine_(C: Tensor, depth: int, activation: Activation, tangent: bool) -> Tensor:
+    _check_depth(depth)
+    _check_dtype("C", C)
+    with torch.no_grad():
+        flat = C.view(-1) if C.is_contiguous() else C.reshape(-1)
+        chunk = _tile_side(C.device) ** 2
+        buffers = C.new_empty(4, min(chunk, flat.numel()))
+        for part in flat.split(chunk):
+            part.clamp_(-1, 1)
+            cosine, gap, *work = buffers[:, : part.numel()]
+            cosine.copy_(part)
+            torch.sub(one(gap), part, out=gap)
+            block = Block(cosine, gap, part if tangent else None, (work[0], work[1]))
+            for _ in range(depth):
+                activation.layer_(block)
+            if not tangent:
+                part.copy_(cosine)
+        if not C.is_contiguous():
+            C.copy_(flat.view(C.shape))
+    return C
+
+
+def _kernel(
+    X: Tensor,
+    Z: Tensor | None,
+    depth: int,
+    activation: Activation,
+    normalize: bool,
+    tangent: bool,
+    side: int | None,
+) -> Tensor:
+    _check_inputs(X, Z)
+    _check_depth(depth)
+    side = _tile_side(X.device) if side is None else side
+    with torch.no_grad():
+        return _tiled(X, Z, depth, activation, normalize, tangent, side)
+
+
+def _check_inputs(X: Tensor, Z: Tensor | None) -> None:
+    for name, A in (("X", X), ("Z", Z)):
+        if A is None:
+            continue
+        _check_dtype(name, A)
+        if A.ndim != 2:
+            raise ValueError(
+                f"{name} must have two axes (inputs, features), got shape {tuple(A.shape)}."
+            )
+    if Z is None:
+        return
+    if Z.shape[1] != X.shape[1]:
+        raise ValueError(
+            f"X and Z must have the same number of features, got {X.shape[1]} and {Z.shape[1]}."
+        )
+    if Z.dtype != X.dtype or Z.device != X.device:
+        raise TypeError(
+            "X and Z must have the same dtype and device, "
+            f"got {X.dtype} on {X.device} and {Z.dtype} on {Z.device}."
+        )
+
+
+def _check_dtype(name: str, A: Tensor) -> None:
+    if not isinstance(A, Tensor):
+        raise TypeError(f"{name} must be a tensor, got {type(A).__name__}.")
+    if A.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"{name} must have dtype float32 or float64, got {A.dtype}; cast it first."
+        )
+
+
+def _check_depth(depth: object) -> None:
+    if isinstance(depth, bool) or not isinstance(depth, int):
+        raise TypeError(f"depth, the number of hidden layers, must be an integer, got {depth!r}.")
+    if depth < 0:
+        raise ValueError(f"depth, the number of hidden layers, must be at least 0, got {depth}.")
+
+
+def _tile_side(device: torch.device) -> int:
+    return _TILE_SIDE.get(device.type, _TILE_SIDE_ACCELERATOR)
+
+
+class _Side:
+    """One of the two sets of inputs: what the tiles of its rows need."""
+
+    def __init__(self, X: Tensor, depth: int, activation: Activation, normalize: bool) -> None:
+        self.norms: Tensor | None = None
+        self.factors: list[Tensor] | None = None
+        if not normalize and not activation.homogeneous:
+            self.rows = X
+            self.factors = activation.variance_factors(X.square().sum(1), depth)
+            return
+        # Dividing by the largest entry first keeps squares from over- or underflowing.
+        largest = X.abs().amax(1, keepdim=True) if X.shape[1] else X.new_zeros(len(X), 1)
+        scaled = X / torch.where(largest > 0, largest, 1)
+        norms = torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
+        self.rows = scaled.div_(torch.where(norms > 0, norms, 1))
+        if not normalize:
+            self.norms = (norms * largest).squeeze(1)
+
+
+def _tiled(
+    X: Tensor,
+    Z: Tensor | None,
+    depth: int,
+    activation: Activation,
+    normalize: bool,
+    tangent: bool,
+    side: int,
+) -> Tensor:
+    left = _Side(X, depth, activation, normalize)
+    right = left if Z is None else _Side(Z, depth, activation, normalize)
+    n, m = len(left.rows), len(right.rows)
+    K = X.new_empty(n, m)
+    buffers = X.new_empty(5, min(side, n) * min(side, m))
+    for i in range(0, n, side):
+        rows = slice(i, min(i + side, n))
+        for j in range(0, m if Z is not None else i + 1, side):
+            columns = slice(j, min(j + side, m))
+            tile = _tile(left, right, rows, columns, activation, depth, tangent, buffers)
+            if Z is not None:
+                K[rows, columns] = tile
+            elif i == j:
+                # A product of a matrix with its transpose may be asymmetric in the last bit.
+                K[rows, columns] = tile.tril_()
+                K[rows, columns] += tile.tril_(-1).T
+            else:
+                K[rows, columns] = tile
+                K[columns, rows] = tile.T
+    return K
+
+
+def _tile(
+    left: _Side,
+    right: _Side,
+    rows: slice,
+    columns: slice,
+    activation: Activation,
+    depth: int,
+    tangent: bool,
+    buffers: Tensor,
+) -> Tensor:
+    U, V = left.rows[rows], right.rows[columns]
+    shape = (len(U), len(V))
+    cosine, gap, last, *work = buffers[:, : shape[0] * shape[1]].view(5, *shape)
+    block = Block(cosine, gap, last if tangent else None, (work[0], work[1]))
+    torch.mm(U, V.T, out=cosine)
+    if left.factors is None:
+        _refine_(block, U, V)
+    if tangent:
+        last.copy_(cosine)
+    for layer in range(depth):
+        if left.factors is None or right.factors is None:
+            activation.layer_(block)
+        else:
+            activation.layer_(
+                block, left.factors[layer][rows, None], right.factors[layer][None, columns]
+            )
+    tile: Tensor = last if tangent else cosine
+    if left.norms is not None and right.norms is not None:
+        tile.mul_(left.norms[rows, None]).mul_(right.norms[None, columns])
+    return tile
+
+
+def _refine_(block: Block, U: Tensor, V: Tensor) -> None:
+    """Set the gap 1 - c, for nearly parallel rows from their difference.
+
+    A product that is off by e gives an angle t that is off by e / t. Where t is small the gap is
+    taken from 1 - c = |u - v|^2 / 2 (and 1 + c = |u + v|^2 / 2 for opposite rows), which has an
+    angle off by e; there it is exactly 0 for equal rows, the diagonal among them.
+    """
+    cosine, gap, _, (work, _) = block
+    cosine.clamp_(-1, 1)
+    torch.sub(one(gap), cosine, out=gap)
+    threshold = torch.finfo(gap.dtype).eps ** 0.4
+    near = torch.abs(cosine, out=work).gt(1 - threshold).nonzero()
+    # A pair costs one row of each side: as many at a time as a tile has room for.
+    for pairs in near.split(max(1, gap.numel() // max(1, U.shape[1]))):
+        i, j = pairs.unbind(1)
+        sign = cosine[i, j].sign()
+        half = (U[i] - sign[:, None] * V[j]).square_().sum(1).div_(2)
+        gap[i, j] = torch.where(sign > 0, half, 2 - half)
+        cosine[i, j] = sign * (1 - half)
