@@ -16,13 +16,18 @@ ROOT = Path(skoverparam.__file__).parents[1]
 DOCS = ROOT / "docs"
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
 EXCLUDED = {code for code in SETTINGS["numpydoc_validation"]["checks"] if code != "all"}
+OPTIONS = SETTINGS["pytest"]["ini_options"]["doctest_optionflags"]
 
 # A method or property is explained by the example of its class.
 EXCLUDED_FOR_METHODS = {"EX01"}
 
 
 def public_modules():
-    folders = [f"skoverparam.{name}" for name in skoverparam._SUBMODULES]
+    """The root and every folder that publishes names by an ``__all__`` of its own."""
+    inits = sorted((ROOT / "skoverparam").glob("*/__init__.py"))
+    folders = [
+        f"skoverparam.{path.parent.name}" for path in inits if "__all__" in path.read_text()
+    ]
     return [importlib.import_module(name) for name in ["skoverparam", *folders]]
 
 
@@ -89,9 +94,6 @@ def test_examples_of_the_user_guide(page):
     assert result.failed == 0
 
 
-OPTIONS = SETTINGS["pytest"]["ini_options"]["doctest_optionflags"]
-
-
 def public_estimators():
     return [
         name for name in skoverparam.__all__ if hasattr(getattr(skoverparam, name), "get_params")
@@ -109,10 +111,14 @@ def test_version_is_the_one_of_the_project_file():
     assert project["version"] in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
-def test_private_folders_publish_nothing_twice():
-    """An estimator is imported from the root, a function from its folder: one place each."""
-    places = {}
-    for module in public_modules():
-        for name in getattr(module, "__all__", ()):
-            places.setdefault(name, []).append(module.__name__)
-    assert not {name: where for name, where in places.items() if len(where) > 1}
+def test_every_public_folder_is_an_attribute_of_the_package():
+    for module in public_modules()[1:]:
+        folder = module.__name__.rpartition(".")[2]
+        if folder != "estimators":  # the root publishes the estimators themselves
+            assert folder in dir(skoverparam)
+            assert getattr(skoverparam, folder) is module
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        skoverparam.nonsense  # noqa: B018

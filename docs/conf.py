@@ -1,0 +1,134 @@
+"""Sphinx configuration; ``make docs`` builds with warnings as errors."""
+
+import importlib
+import inspect
+import os
+import warnings
+from pathlib import Path
+
+# The gallery draws without a screen.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import torch
+from sphinx_gallery.sorting import FileNameSortKey
+
+import skoverparam
+
+DOCS = Path(__file__).parent
+PACKAGE = Path(skoverparam.__file__).parent
+EXAMPLES = DOCS.parent / "examples"
+
+torch.set_num_threads(max(1, min(2, os.cpu_count() or 1)))
+
+project = "skoverparam"
+author = "The skoverparam developers"
+copyright = f"2026, {author}"  # Sphinx's name
+release = skoverparam.__version__
+version = release
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+root_doc = "index"
+exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+suppress_warnings = [
+    "myst.xref_missing",  # the change log also links to files outside the documentation
+    "toc.empty_glob",  # a checkout without examples still builds
+]
+
+# The build needs no network. To link into the manuals of numpy, scikit-learn and torch, map
+# their inventories here, on a machine that reaches them.
+intersphinx_mapping = {}
+
+autosummary_generate = True
+autodoc_typehints = "none"  # numpydoc's Parameters say it better
+numpydoc_show_class_members = True
+numpydoc_class_members_toctree = False
+# Of an estimator's members, show its own and those of scikit-learn that it takes over.
+numpydoc_show_inherited_class_members = True
+
+html_theme = "pydata_sphinx_theme"
+html_title = "skoverparam"
+html_theme_options = {
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+}
+html_sidebars = {"index": [], "install": [], "architecture": [], "benchmarks": []}
+
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+# Examples are the test of the gallery: one that fails or warns ends the build.
+if any(EXAMPLES.glob("plot_*.py")):
+    extensions.append("sphinx_gallery.gen_gallery")
+    sphinx_gallery_conf = {
+        "examples_dirs": str(EXAMPLES),
+        "gallery_dirs": "auto_examples",
+        "filename_pattern": r"/plot_",
+        "ignore_pattern": r"__init__\.py|/demo\.py",
+        "within_subsection_order": FileNameSortKey,
+        "doc_module": ("skoverparam",),
+        "backreferences_dir": "generated/backreferences",
+        "reset_modules": ("matplotlib",),
+        "abort_on_example_error": False,
+        "only_warn_on_example_error": False,
+        "show_memory": False,
+        "show_signature": False,
+        "min_reported_time": 1,
+        "download_all_examples": False,
+    }
+else:
+    exclude_patterns.append("auto_examples")
+
+
+def public_modules():
+    """The root, then every folder that publishes names of its own."""
+    yield skoverparam
+    for init in sorted(PACKAGE.glob("*/__init__.py")):
+        if init.parent.name != "estimators" and "__all__" in init.read_text(encoding="utf-8"):
+            yield importlib.import_module(f"skoverparam.{init.parent.name}")
+
+
+def section(title, module, names, text=""):
+    listed = "\n".join(f"   {name}" for name in names)
+    return (
+        f"{title}\n{'-' * len(title)}\n\n{text}\n\n.. currentmodule:: {module}\n\n"
+        f".. autosummary::\n   :toctree: generated/\n   :nosignatures:\n\n{listed}\n\n"
+    )
+
+
+def write_api_page():
+    """Write api.rst from the public names, so that it cannot lag behind them."""
+    text = (
+        ".. This page is written by conf.py from the public names.\n\n.. _api:\n\n"
+        "API reference\n=============\n\n"
+    )
+    for module in public_modules():
+        names = list(module.__all__)
+        if module is skoverparam:
+            classes = [name for name in names if inspect.isclass(getattr(module, name))]
+            if classes:
+                text += section("Estimators", module.__name__, classes)
+            rest = [name for name in names if name not in classes]
+            text += section("Settings", module.__name__, rest)
+        else:
+            summary = (inspect.getdoc(module) or "").partition("\n\n")[0]
+            text += section(f"``{module.__name__}``", module.__name__, names, summary)
+    page = DOCS / "api.rst"
+    # An unchanged file keeps its time, and Sphinx its work.
+    if not page.exists() or page.read_text(encoding="utf-8") != text:
+        page.write_text(text, encoding="utf-8")
+
+
+write_api_page()
+warnings.filterwarnings("ignore", message=".*FigureCanvasAgg is non-interactive.*")
