@@ -124,7 +124,7 @@ def fully_connected_ntk(
            [0.3183, 2.    , 0.3183],
            [0.    , 0.3183, 2.    ]])
     >>> fully_connected_ntk(X[:1], X, depth=3, activation="erf").round(4)
-    array([[ 5.5684,  0.    , -5.5684]])
+    array([[ 5.5695,  0.    , -5.5695]])
     """
     X, Z = _one_precision(X, Z)
     _require_room(X, Z)
@@ -201,8 +201,8 @@ def fully_connected_nngp(
     >>> import numpy as np
     >>> from skoverparam.kernels import fully_connected_nngp
     >>> fully_connected_nngp(np.array([[1.0, 0.0], [0.0, 2.0]]), depth=2).round(4)
-    array([[1.    , 0.4945],
-           [0.4945, 1.    ]])
+    array([[1.    , 0.4937],
+           [0.4937, 1.    ]])
     """
     X, Z = _one_precision(X, Z)
     _require_room(X, Z)

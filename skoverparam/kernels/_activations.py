@@ -95,7 +95,7 @@ class _Rectifier(Activation):
         self, block: Block, left: Tensor | None = None, right: Tensor | None = None
     ) -> None:
         """Apply one hidden layer in place; see `Activation.layer_`."""
-        # With t the angle and D = 1 - c, kappa_0 = 1 - bend t and kappa_1 = c kappa_0 + bend sin t,
+        # With t the angle, D = 1 - c: kappa_0 = 1 - bend t and kappa_1 = c kappa_0 + bend sin t,
         # hence 1 - kappa_1 = D - bend (sin t - c t): the gap is carried without passing through
         # 1 - (number near 1), and the next angle is right to a rounding error even when tiny.
         cosine, gap, tangent, (angle, sine) = block
@@ -198,7 +198,7 @@ class Erf(Activation):
         kappa_1(c) = arcsin(2c/3) / arcsin(2/3),
         kappa_0(c) = 2 / (3 arcsin(2/3) sqrt(1 - 4c^2/9)).
 
-    kappa_0(1) = 1.2256 > 1: the diagonal of the tangent kernel grows faster with depth than for
+    kappa_0(1) = 1.2257 > 1: the diagonal of the tangent kernel grows faster with depth than for
     rectifiers. For other norms the variances q and q' of the two sides matter: with covariance S,
 
         E -> arcsin(2S / sqrt((1 + 2q)(1 + 2q'))) / arcsin(2/3),
@@ -213,8 +213,8 @@ class Erf(Activation):
     --------
     >>> import torch
     >>> from skoverparam.kernels import Erf
-    >>> Erf().kappa_1(torch.tensor([-1.0, 0.0, 1.0]))
-    tensor([-1.,  0.,  1.])
+    >>> Erf().kappa_0(torch.tensor([0.0, 1.0]))
+    tensor([0.9136, 1.2257])
     """
 
     homogeneous: ClassVar[bool] = False
