@@ -1,0 +1,99 @@
+"""Parameter checks with messages that name the parameter, and seeded generators."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state, check_scalar
+
+
+def check_number(
+    value: Any,
+    name: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    boundaries: str = "both",
+    none: bool = False,
+) -> None:
+    """Check that a parameter is a real number, finite and within bounds.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave.
+
+    name : str
+        The parameter's name, for the message.
+
+    low, high : float, default=None
+        Bounds.
+
+    boundaries : {"both", "left", "right", "neither"}, default="both"
+        Which bounds are themselves allowed.
+
+    none : bool, default=False
+        Whether None is accepted, too.
+    """
+    if none and value is None:
+        return
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be a number, got {value!r} of type bool.")
+    check_scalar(value, name, Real, min_val=low, max_val=high, include_boundaries=boundaries)
+    if not np.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value!r}.")
+
+
+def check_integer(
+    value: Any,
+    name: str,
+    *,
+    low: int | None = None,
+    high: int | None = None,
+    none: bool = False,
+) -> None:
+    """Check that a parameter is an integer within bounds (both included)."""
+    if none and value is None:
+        return
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an integer, got {value!r} of type bool.")
+    check_scalar(value, name, Integral, min_val=low, max_val=high)
+
+
+def check_flag(value: Any, name: str) -> None:
+    """Check that a parameter is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}.")
+
+
+def check_option(value: Any, name: str, options: Collection[Any]) -> None:
+    """Check that a parameter is one of a few accepted values."""
+    if not isinstance(value, str) or value not in options:
+        accepted = ", ".join(repr(option) for option in options)
+        raise ValueError(f"{name} must be one of {accepted}; got {value!r}.")
+
+
+def check_bounds(value: Any, name: str) -> None:
+    """Check that a parameter is None or a pair (low, high) of numbers, low below high."""
+    if value is None:
+        return
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise ValueError(f"{name} must be None or a pair (low, high), got {value!r}.")
+    for bound in value:
+        check_number(bound, name)
+    if not value[0] < value[1]:
+        raise ValueError(f"{name} must be a pair (low, high) with low < high, got {value!r}.")
+
+
+def make_generator(random_state: Any) -> torch.Generator:
+    """Make a CPU generator from a ``random_state`` parameter.
+
+    Draws are made on the CPU and then moved, so that they agree between devices; the global seed
+    is never touched.
+    """
+    seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+    return torch.Generator().manual_seed(int(seed))

@@ -1,0 +1,139 @@
+"""Conjugate gradients for many positive definite systems in lockstep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Operator = Callable[[Tensor], Tensor]
+
+
+class CGResult(NamedTuple):
+    """Solutions of a batch of systems.
+
+    Attributes
+    ----------
+    x : Tensor of the shape of Y
+        The solutions.
+
+    residual : Tensor of shape (b,)
+        True relative residuals ``||y - A x|| / ||y||``, recomputed at the end, never recurred.
+
+    n_iter : int
+        Products with the operator, the recomputed residual not counted.
+
+    converged : bool
+        Whether every residual is at most ``tol``.
+    """
+
+    x: Tensor
+    residual: Tensor
+    n_iter: int
+    converged: bool
+
+
+def conjugate_gradients(
+    apply: Operator,
+    Y: Tensor,
+    *,
+    tol: float,
+    max_iter: int,
+    x0: Tensor | None = None,
+    precondition: Operator | None = None,
+) -> CGResult:
+    """Solve ``A x = y`` for a batch of right-hand sides, each with its own step lengths.
+
+    Parameters
+    ----------
+    apply : callable
+        Symmetric positive definite operator on tensors of the shape of ``Y``. It may differ from
+        system to system (several ridges at once, say), but never mixes them.
+
+    Y : Tensor of shape (b, ...)
+        Right-hand sides: ``b`` systems, the trailing axes are the unknowns.
+
+    tol : float
+        Stop when every relative residual is at most ``tol``.
+
+    max_iter : int
+        Upper bound of the number of products.
+
+    x0 : Tensor of the shape of Y, default=None
+        Where to start, None for zero.
+
+    precondition : callable, default=None
+        Approximate inverse of ``apply``, symmetric positive definite.
+
+    Returns
+    -------
+    CGResult
+        Solutions with their true residuals.
+
+    Notes
+    -----
+    A step costs one product and a few passes over ``Y``; memory is five tensors of the shape of
+    ``Y``. A system that has converged, or whose curvature is no longer positive to rounding, stands
+    still while the others go on. The recurred residual drifts from the true one in low precision:
+    the true one is recomputed when the recurred one claims convergence, and the recurrence restarted
+    from it while that still helps.
+    """
+    norms = _norm(Y)
+    scale = torch.where(norms > 0, norms, torch.ones_like(norms))
+    x = torch.zeros_like(Y) if x0 is None else x0.clone()
+    n_iter = 0
+    relative = torch.full_like(norms, float("inf"))
+    while True:
+        R = Y - apply(x)
+        fresh = _norm(R) / scale
+        # Restarting pays only while it still brings the true residual down.
+        stalled = bool((fresh > 0.5 * relative)[fresh > tol].any())
+        relative = fresh
+        if bool((relative <= tol).all()) or n_iter >= max_iter or stalled:
+            return CGResult(x, relative, n_iter, bool((relative <= tol).all()))
+        for x in _steps(apply, precondition, x, R, tol * scale, max_iter - n_iter):
+            n_iter += 1
+
+
+def _steps(
+    apply: Operator,
+    precondition: Operator | None,
+    x: Tensor,
+    R: Tensor,
+    thresholds: Tensor,
+    max_iter: int,
+) -> Iterator[Tensor]:
+    """Yield the iterates of one run of the recurrence, which updates ``x`` and ``R`` in place."""
+    Z = R if precondition is None else precondition(R)
+    D = Z.clone()
+    rz = _dot(R, Z)
+    for _ in range(max_iter):
+        Q = apply(D)
+        curvature = _dot(D, Q)
+        active = (curvature > 0) & (_norm(R) > thresholds)
+        step = torch.where(active, rz / torch.where(active, curvature, 1), 0)
+        x.addcmul_(_over(step, D), D)
+        R.addcmul_(_over(step, D), Q, value=-1)
+        yield x
+        if not bool((active & (_norm(R) > thresholds)).any()):
+            return
+        Z = R if precondition is None else precondition(R)
+        rz_next = _dot(R, Z)
+        ratio = torch.where(active, rz_next / torch.where(rz > 0, rz, 1), 0)
+        D.mul_(_over(ratio, D)).add_(Z)
+        rz = rz_next
+
+
+def _dot(A: Tensor, B: Tensor) -> Tensor:
+    return torch.linalg.vecdot(A.flatten(1), B.flatten(1))
+
+
+def _norm(A: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(A.flatten(1), dim=1)
+
+
+def _over(scalars: Tensor, like: Tensor) -> Tensor:
+    """Shape one number per system so that it multiplies that system's unknowns."""
+    return scalars.view(-1, *(1,) * (like.ndim - 1))
