@@ -4,6 +4,7 @@ from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 
 from skoverparam._config import config_context, get_config, set_config
+from skoverparam.estimators import NTKMatrixCompleter
 
 __version__ = _version("skoverparam")
 
@@ -18,6 +19,8 @@ _SUBMODULES = (
 )
 
 __all__ = [
+    # matrix completion
+    "NTKMatrixCompleter",
     # settings of the process
     "config_context",
     "get_config",

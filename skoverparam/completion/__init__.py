@@ -1,0 +1,1 @@
+"""The mathematics of matrix completion: functions on tensors, without scikit-learn."""

@@ -1,0 +1,337 @@
+"""Two-sided kernel regression on the observed entries of a dense matrix.
+
+A standardized entry is ``f(i, j) + noise`` with prior covariance ``R[i, i'] C[j, j']`` of f: the
+kernel of an infinitely wide network on features of rows and of columns. With the projection P to
+the training entries and relative noise variances N, the dual coefficients solve
+``P(R (P X) C) + alpha N * X = P Z``; the completion is ``R X C``. No array larger than R, C and the
+matrix itself is ever formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from skoverparam.completion._biases import (
+    Baseline,
+    estimate_baseline,
+    no_baseline,
+)
+from skoverparam.completion._features import (
+    feature_kernel,
+    given_features,
+    leading_directions,
+    learned_features,
+    row_gains,
+    typical_length,
+)
+from skoverparam.completion._masked_rows import solve_masked_rows
+from skoverparam.completion._noise import Noise, estimate_noise, uniform_noise
+from skoverparam.linalg._conjugate_gradients import conjugate_gradients
+
+# A learned row kernel keeps this share of itself for the row alone: no profile says all about a row.
+OWN_SHARE = 0.2
+
+# Profiles of the next pass take the observed values by this much and the fitted ones by the rest.
+_TRUST_IN_OBSERVED = 0.8
+
+# The features of the next pass need no more than this; a user's tighter ``tol`` rules the last.
+_TOL_BETWEEN_PASSES = 1e-2
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is known about one side before any entry is seen.
+
+    Attributes
+    ----------
+    kind : {"learned", "identity", "given"}
+        Learned from the entries; no two alike; or features that the user gives.
+
+    features : Tensor of shape (k, p) or None
+        The user's features of the ``k`` rows (or columns), for "given".
+    """
+
+    kind: str
+    features: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to build the kernels and how hard to solve.
+
+    Attributes
+    ----------
+    rows, columns : Prior
+        The two sides' priors.
+
+    depth : int
+        Hidden layers.
+
+    activation : object
+        As in ``kernels.fully_connected_ntk``.
+
+    rank : int or None
+        Directions that learned profiles are reduced to.
+
+    n_passes : int
+        How often features are learned from the completed matrix.
+
+    standardize : bool
+        Whether offsets are removed and columns scaled first.
+
+    tol : float
+        Relative residual to solve to.
+
+    max_iter : int
+        Largest number of conjugate gradient steps in a pass.
+    """
+
+    rows: Prior
+    columns: Prior
+    depth: int
+    activation: object
+    rank: int | None
+    n_passes: int
+    standardize: bool
+    tol: float
+    max_iter: int
+
+    @property
+    def decouples(self) -> bool:
+        """Whether rows are fitted each by itself: the one-sided model of arXiv:2108.00131."""
+        return self.rows.kind == "identity"
+
+    @property
+    def learns(self) -> bool:
+        """Whether another pass would change the features."""
+        return "learned" in (self.rows.kind, self.columns.kind)
+
+
+class Completion(NamedTuple):
+    """A completed matrix and what it takes to complete further rows.
+
+    Attributes
+    ----------
+    completed : Tensor of shape (m, n)
+        The prediction of every entry, observed or not, in the user's units.
+
+    baseline : Baseline
+        Offsets and scales.
+
+    row_features : Tensor of shape (m, p)
+        Features whose cosines the row kernel is made of; no columns where rows decouple.
+
+    row_basis : Tensor of shape (n, rank) or None
+        Directions that learned row profiles were reduced to.
+
+    gains : Tensor of shape (m,)
+        The row kernel is ``gains_i gains_i'`` times the kernel of the features.
+
+    typical : Tensor of shape ()
+        Length of a profile at which the gain is one.
+
+    column_kernel : Tensor of shape (n, n)
+        The kernel C.
+
+    noise : Noise
+        Relative noise variances of rows and columns.
+
+    dual : Tensor of shape (m, n)
+        Dual coefficients, zero where nothing was observed.
+
+    residual : Tensor of shape ()
+        True relative residual of the linear system.
+
+    amplitude : Tensor of shape ()
+        The prior variance that makes the entries most likely, ``z^T (K + alpha N)^-1 z / |Omega|``.
+
+    n_iter : int
+        Conjugate gradient steps so far, all passes together.
+
+    jitter : float
+        Added to a diagonal so that it could be factorized, see ``solve_masked_rows``.
+    """
+
+    completed: Tensor
+    baseline: Baseline
+    row_features: Tensor
+    row_basis: Tensor | None
+    gains: Tensor
+    typical: Tensor
+    column_kernel: Tensor
+    noise: Noise
+    dual: Tensor
+    residual: Tensor
+    amplitude: Tensor
+    n_iter: int
+    jitter: float
+
+
+def memory_needed(m: int, n: int, rows: int, item_size: int) -> int:
+    """Bytes that a completion allocates at most; ``rows`` is the side of the row kernel, or 0."""
+    # A kernel is made from cosines in place. Five CG vectors, the features of both sides (profile
+    # and pattern blocks, and a copy while they are scaled), the matrix, its mask, the completion.
+    return item_size * (rows * rows + 2 * n * n + 20 * m * n)
+
+
+def completion_passes(
+    Y: Tensor, observed: Tensor, settings: Settings, alpha: float
+) -> Iterator[Completion]:
+    """Yield the completion after every pass.
+
+    Parameters
+    ----------
+    Y : Tensor of shape (m, n)
+        The matrix, any finite number where nothing was observed.
+
+    observed : Tensor of shape (m, n), bool
+        The entries to learn from.
+
+    settings : Settings
+        Priors, kernel and solver.
+
+    alpha : float
+        Ridge, in units of the standardized noise variance.
+
+    Yields
+    ------
+    Completion
+        At least one; ``n_passes`` if a side is learned, else exactly one.
+    """
+    Z, baseline = standardized(Y, observed, settings)
+    n_passes = settings.n_passes if settings.learns else 1
+    ridge = Z.new_full((1,), alpha)
+    Q, noise, dual, n_iter = Z, uniform_noise(Z), None, 0
+    for number in range(1, n_passes + 1):
+        model = kernels_from(Q, observed, settings)
+        tol = settings.tol if number == n_passes else max(settings.tol, _TOL_BETWEEN_PASSES)
+        solution = solve(model, Z, observed, noise, ridge, dual, tol, settings)
+        dual = solution.dual
+        n_iter += solution.n_iter
+        f = model.times(dual[0])
+        yield Completion(
+            completed=baseline.of_rows() + baseline.scale * f,
+            baseline=baseline,
+            row_features=model.row_features,
+            row_basis=model.row_basis,
+            gains=model.gains,
+            typical=model.typical,
+            column_kernel=model.C,
+            noise=noise,
+            dual=dual[0],
+            residual=solution.residual[0],
+            amplitude=(Z * dual[0]).sum() / observed.sum(),
+            n_iter=n_iter,
+            jitter=solution.jitter,
+        )
+        Q, noise = next_profiles(Z, f, observed), estimate_noise((Z - f) * observed, observed)
+
+
+def next_profiles(Z: Tensor, f: Tensor, observed: Tensor) -> Tensor:
+    """What the next pass learns its features from: the completed matrix, a little smoothed."""
+    return torch.where(observed, torch.lerp(f, Z, _TRUST_IN_OBSERVED), f)
+
+
+class Kernels(NamedTuple):
+    """The kernels of one pass. ``R`` is None where rows decouple."""
+
+    R: Tensor | None
+    C: Tensor
+    row_features: Tensor
+    row_basis: Tensor | None
+    gains: Tensor
+    typical: Tensor
+
+    def times(self, X: Tensor) -> Tensor:
+        """``R X C`` for one matrix or a batch of them."""
+        XC = X @ self.C
+        return XC if self.R is None else self.R @ XC
+
+
+class Solution(NamedTuple):
+    dual: Tensor
+    residual: Tensor
+    n_iter: int
+    jitter: float
+
+
+def standardized(Y: Tensor, observed: Tensor, settings: Settings) -> tuple[Tensor, Baseline]:
+    baseline = estimate_baseline(Y, observed) if settings.standardize else no_baseline(Y)
+    Z = (Y - baseline.of_rows()) / baseline.scale
+    return torch.where(observed, Z, torch.zeros_like(Z)), baseline
+
+
+def kernels_from(Q: Tensor, observed: Tensor, settings: Settings) -> Kernels:
+    row_features, row_basis = _side(Q, observed, settings.rows, settings.rank, of_columns=False)
+    column_features, _ = _side(Q.T, observed.T, settings.columns, settings.rank, of_columns=True)
+    C = _kernel_of(column_features, settings)
+    typical = typical_length(Q)
+    if settings.rows.kind == "learned":
+        gains = row_gains(Q, typical)
+    else:
+        gains = torch.ones_like(Q[:, 0])
+    R = None if settings.decouples else row_kernel(row_features, gains, settings)
+    return Kernels(R, C, row_features, row_basis, gains, typical)
+
+
+def row_kernel(features: Tensor, gains: Tensor, settings: Settings) -> Tensor:
+    """The kernel R of the training rows."""
+    R = _kernel_of(features, settings)
+    if settings.rows.kind == "learned":
+        R.mul_(1 - OWN_SHARE).fill_diagonal_(1)
+    return R.mul_(gains).mul_(gains[:, None])
+
+
+def _kernel_of(features: Tensor, settings: Settings) -> Tensor:
+    return feature_kernel(features, settings.depth, settings.activation)
+
+
+def _side(
+    Q: Tensor, observed: Tensor, prior: Prior, rank: int | None, *, of_columns: bool
+) -> tuple[Tensor, Tensor | None]:
+    if prior.features is not None:
+        return given_features(prior.features), None
+    if prior.kind == "identity":
+        return Q.new_zeros(len(Q), 0), None
+    basis = leading_directions(Q, rank)
+    share = observed.to(Q.dtype).mean(0)
+    features = learned_features(Q, observed, share, basis=basis, of_columns=of_columns)
+    return features, basis
+
+
+def solve(
+    model: Kernels,
+    Z: Tensor,
+    observed: Tensor,
+    noise: Noise,
+    ridge: Tensor,
+    start: Tensor | None,
+    tol: float,
+    settings: Settings,
+) -> Solution:
+    """Solve for several ridges at once: the solution's ``dual`` has a leading axis of them."""
+    W = observed.to(Z.dtype)
+    diagonal = ridge[:, None, None] * (noise.row[:, None] * noise.column)
+    targets = Z.expand(len(ridge), *Z.shape)
+
+    def apply(X: Tensor) -> Tensor:
+        return model.times(X).mul_(W).addcmul_(diagonal, X)
+
+    if not settings.decouples:
+        result = conjugate_gradients(
+            apply, targets, tol=tol, max_iter=settings.max_iter, x0=start
+        )
+        return Solution(result.x, result.residual, result.n_iter, 0.0)
+    rows = [
+        solve_masked_rows(model.C, Z, observed, alpha * noise.row, noise.column)
+        for alpha in ridge
+    ]
+    dual = torch.stack([row.dual for row in rows])
+    size = torch.linalg.vector_norm(Z).clamp_min(torch.finfo(Z.dtype).tiny)
+    residual = torch.linalg.vector_norm((targets - apply(dual)).flatten(1), dim=1) / size
+    return Solution(dual, residual, 1, max(row.jitter for row in rows))

@@ -1,0 +1,5 @@
+"""scikit-learn estimators: one family a file, each a page around the mathematics."""
+
+from skoverparam.estimators._matrix_completer import NTKMatrixCompleter
+
+__all__ = ["NTKMatrixCompleter"]
