@@ -99,12 +99,12 @@ def fully_connected_ntk(
 
     Cost: one matrix product, :math:`n m d`, and about ten elementwise passes and one
     arctangent per layer and pair, half of it when Z is None. Memory: the result, a copy of the
-    inputs, and five tiles that stay in the processor's cache. No gradient flows through.
+    inputs, and five tiles a thread that stay in the cache. No gradient flows through.
 
     Accuracy, measured against 50-digit arithmetic: in float64 about 1e-12, also for rows that are
     nearly or exactly parallel (there the angle comes from the difference of the rows, since a
-    cosine near 1 has lost half of its digits); in float32 about 1e-5. The raw erf kernel loses
-    digits in proportion to the squared norms.
+    cosine near 1 has lost half of its digits); in float32 about 1e-5 of the largest value. The
+    raw erf kernel loses digits in proportion to the squared norms.
 
     References
     ----------

@@ -13,15 +13,28 @@ runs through all layers on one cache-sized tile at a time, in place, and a symme
 computed on and below the diagonal only.
 """
 
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
 from ._activations import Activation, Block, one, resolve
 
-# Five buffers of a tile live at once. On CPUs they should stay in the second and third cache
-# levels; on accelerators a tile must be large enough to fill the device.
-_TILE_SIDE = {"cpu": 384}
+# Five buffers of a tile live at once, 1.3 MB in float64: the second cache level of a core. Below
+# 32768 elements torch runs an operation on the thread that calls it, so each thread works through
+# tiles of its own. Letting torch split every operation of a larger tile instead is as fast on an
+# idle machine, but its threads meet dozens of times a tile, which on a busy one took ten times
+# longer. An accelerator needs a tile large enough to fill it.
+_TILE_SIDE_CPU = 181
 _TILE_SIDE_ACCELERATOR = 2048
+
+# The matrix product is split by torch, and is efficient for this many tiles of rows and more.
+_TILES_PER_PRODUCT = 8
+
+Item = TypeVar("Item")
 
 
 def fully_connected_ntk(
@@ -55,8 +68,9 @@ def memory_needed(X: Tensor, Z: Tensor | None = None) -> int:
     n, m = len(X), len(X if Z is None else Z)
     inputs = X.numel() + (0 if Z is None else Z.numel())
     side = _tile_side(X.device)
-    # Two copies of the inputs exist while they are normalized, five tiles while layers run.
-    return (n * m + 2 * inputs + 5 * min(side, n) * min(side, m)) * X.element_size()
+    tiles = _n_workers(X.device) * 5 * min(side, n) * min(side, m)
+    # Two copies of the inputs exist while they are normalized, the tiles while layers run.
+    return (n * m + 2 * inputs + tiles) * X.element_size()
 
 
 def cosine_ntk_(C: Tensor, depth: int = 1, activation: object = "relu") -> Tensor:
@@ -100,10 +114,10 @@ def _cosine_(C: Tensor, depth: int, activation: Activation, tangent: bool) -> Te
     with torch.no_grad():
         flat = C.view(-1) if C.is_contiguous() else C.reshape(-1)
         chunk = _tile_side(C.device) ** 2
-        buffers = C.new_empty(4, min(chunk, flat.numel()))
-        for part in flat.split(chunk):
+
+        def process(part: Tensor, buffers: Tensor) -> None:
             part.clamp_(-1, 1)
-            cosine, gap, *work = buffers[:, : part.numel()]
+            cosine, gap, _, *work = buffers[:, : part.numel()]
             cosine.copy_(part)
             torch.sub(one(gap), part, out=gap)
             block = Block(cosine, gap, part if tangent else None, (work[0], work[1]))
@@ -111,6 +125,8 @@ def _cosine_(C: Tensor, depth: int, activation: Activation, tangent: bool) -> Te
                 activation.layer_(block)
             if not tangent:
                 part.copy_(cosine)
+
+        _each(process, flat.split(chunk), flat, min(chunk, flat.numel()))
         if not C.is_contiguous():
             C.copy_(flat.view(C.shape))
     return C
@@ -129,7 +145,15 @@ def _kernel(
     _check_depth(depth)
     side = _tile_side(X.device) if side is None else side
     with torch.no_grad():
-        return _tiled(X, Z, depth, activation, normalize, tangent, side)
+        return _tiled(
+            X.detach(),
+            None if Z is None else Z.detach(),
+            depth,
+            activation,
+            normalize,
+            tangent,
+            side,
+        )
 
 
 def _check_inputs(X: Tensor, Z: Tensor | None) -> None:
@@ -171,7 +195,39 @@ def _check_depth(depth: object) -> None:
 
 
 def _tile_side(device: torch.device) -> int:
-    return _TILE_SIDE.get(device.type, _TILE_SIDE_ACCELERATOR)
+    return _TILE_SIDE_CPU if device.type == "cpu" else _TILE_SIDE_ACCELERATOR
+
+
+def _n_workers(device: torch.device) -> int:
+    return torch.get_num_threads() if device.type == "cpu" else 1
+
+
+def _each(
+    process: Callable[[Item, Tensor], None], items: Sequence[Item], like: Tensor, size: int
+) -> None:
+    """Call `process(item, buffers)` for all items, on as many threads as torch may use.
+
+    Every thread has five buffers of `size` elements of its own. They need no gradient, and
+    neither may anything else that `process` touches: gradient modes belong to one thread.
+    """
+    n_workers = max(1, min(_n_workers(like.device), len(items)))
+    buffers = like.new_empty(n_workers, 5, size)
+    waiting = deque(items)
+
+    def work(own: Tensor) -> None:
+        while True:
+            try:
+                item = waiting.popleft()
+            except IndexError:
+                return
+            process(item, own)
+
+    if n_workers == 1:
+        work(buffers[0])
+        return
+    with ThreadPoolExecutor(n_workers) as threads:
+        for _ in threads.map(work, buffers.unbind()):
+            pass
 
 
 class _Side:
@@ -206,25 +262,39 @@ def _tiled(
     right = left if Z is None else _Side(Z, depth, activation, normalize)
     n, m = len(left.rows), len(right.rows)
     K = X.new_empty(n, m)
-    buffers = X.new_empty(5, min(side, n) * min(side, m))
-    for i in range(0, n, side):
-        rows = slice(i, min(i + side, n))
-        for j in range(0, m if Z is not None else i + 1, side):
-            columns = slice(j, min(j + side, m))
-            tile = _tile(left, right, rows, columns, activation, depth, tangent, buffers)
-            if Z is not None:
-                K[rows, columns] = tile
-            elif i == j:
-                # A product of a matrix with its transpose may be asymmetric in the last bit.
-                K[rows, columns] = tile.tril_()
-                K[rows, columns] += tile.tril_(-1).T
-            else:
-                K[rows, columns] = tile
-                K[columns, rows] = tile.T
+
+    def process(tile: tuple[slice, slice], buffers: Tensor) -> None:
+        rows, columns = tile
+        values = _tile(K, left, right, rows, columns, activation, depth, tangent, buffers)
+        if Z is None and rows == columns:
+            # A product of a matrix with its transpose may be asymmetric in the last bit.
+            K[rows, columns] = values.tril_()
+            K[rows, columns] += values.tril_(-1).T
+            return
+        K[rows, columns] = values
+        if Z is None:
+            K[columns, rows] = values.T
+
+    for start in range(0, n, _TILES_PER_PRODUCT * side):
+        stop = min(start + _TILES_PER_PRODUCT * side, n)
+        # The cosines of these rows wait for their tiles where the kernel will stand.
+        m_here = m if Z is not None else stop
+        torch.mm(left.rows[start:stop], right.rows[:m_here].T, out=K[start:stop, :m_here])
+        tiles = [
+            (rows, columns)
+            for rows in _slices(start, stop, side)
+            for columns in _slices(0, m if Z is not None else rows.stop, side)
+        ]
+        _each(process, tiles, K, min(side, n) * min(side, m))
     return K
 
 
+def _slices(start: int, stop: int, length: int) -> list[slice]:
+    return [slice(i, min(i + length, stop)) for i in range(start, stop, length)]
+
+
 def _tile(
+    K: Tensor,
     left: _Side,
     right: _Side,
     rows: slice,
@@ -234,13 +304,13 @@ def _tile(
     tangent: bool,
     buffers: Tensor,
 ) -> Tensor:
-    U, V = left.rows[rows], right.rows[columns]
-    shape = (len(U), len(V))
+    """Return the kernel of a tile, in one of the buffers, from the products that K holds."""
+    shape = (rows.stop - rows.start, columns.stop - columns.start)
     cosine, gap, last, *work = buffers[:, : shape[0] * shape[1]].view(5, *shape)
     block = Block(cosine, gap, last if tangent else None, (work[0], work[1]))
-    torch.mm(U, V.T, out=cosine)
+    cosine.copy_(K[rows, columns])
     if left.factors is None:
-        _refine_(block, U, V)
+        _refine_(block, left.rows[rows], right.rows[columns])
     if tangent:
         last.copy_(cosine)
     for layer in range(depth):
