@@ -65,7 +65,7 @@ class Passage:
     def tensor(self, array: Any, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Bring an array of any namespace to the device, in ``dtype`` (None keeps its own)."""
         if not isinstance(array, torch.Tensor):
-            array = _writeable_tensor(_to_numpy(array))
+            array = _writeable_tensor(to_numpy(array))
         return array.detach().to(device=self.device, dtype=dtype)
 
     def keep(self, tensor: torch.Tensor) -> Any:
@@ -174,7 +174,7 @@ class NumpyStateMixin:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with every tensor turned into a numpy array."""
-        state: dict[str, Any] = super().__getstate__()  # type: ignore[misc]
+        state: Any = super().__getstate__()
         return {name: _numpy_if_array(value) for name, value in state.items()}
 
 
@@ -234,7 +234,7 @@ def finite_array(array: Any, name: str, *, n_dims: int = 2) -> np.ndarray[Any, A
         array = array.toarray()
     try:
         values = check_array(
-            _to_numpy(array),
+            to_numpy(array),
             dtype=np.float64,
             ensure_2d=False,
             allow_nd=True,
@@ -253,7 +253,7 @@ def _finite_tensor(array: Any, name: str, lead: Any) -> torch.Tensor:
         tensor = array.detach()
     else:
         try:
-            values = np.asarray(_to_numpy(array))
+            values = np.asarray(to_numpy(array))
             if values.dtype.kind not in "fiub":
                 values = values.astype(np.float64)
         except (TypeError, ValueError) as error:
@@ -285,11 +285,12 @@ def _writeable_tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
 
 def _numpy_if_array(value: Any) -> Any:
     if isinstance(value, torch.Tensor) or hasattr(value, "__array_namespace__"):
-        return value if isinstance(value, np.ndarray) else _to_numpy(value)
+        return value if isinstance(value, np.ndarray) else to_numpy(value)
     return value
 
 
-def _to_numpy(array: Any) -> np.ndarray[Any, Any]:
+def to_numpy(array: Any) -> np.ndarray[Any, Any]:
+    """Bring an array of any namespace to the host."""
     if isinstance(array, torch.Tensor):
         return array.detach().cpu().numpy()
     if get_sklearn_config()["array_api_dispatch"] and hasattr(array, "__array_namespace__"):

@@ -61,8 +61,8 @@ def set_config(
 
     memory_budget : float or "auto", default=None
         Bytes that one operation may allocate. Above it, estimators take a slower path that needs
-        less memory or raise :class:`MemoryError` before any work. ``"auto"`` is 80 % of what is free
-        on the device at that moment. None leaves the setting as it is.
+        less memory or raise :class:`MemoryError` before any work. ``"auto"`` is 80 % of what is
+        free on the device at that moment. None leaves the setting as it is.
 
     See Also
     --------

@@ -32,7 +32,7 @@ class Baseline(NamedTuple):
     scale: Tensor
 
     def of_rows(self) -> Tensor:
-        """The baseline of every entry of the training rows, shape (m, n)."""
+        """Give the baseline of every entry of the training rows, shape (m, n)."""
         return self.center + self.row[:, None] + self.column
 
 

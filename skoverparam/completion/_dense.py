@@ -3,8 +3,8 @@
 A standardized entry is ``f(i, j) + noise`` with prior covariance ``R[i, i'] C[j, j']`` of f: the
 kernel of an infinitely wide network on features of rows and of columns. With the projection P to
 the training entries and relative noise variances N, the dual coefficients solve
-``P(R (P X) C) + alpha N * X = P Z``; the completion is ``R X C``. No array larger than R, C and the
-matrix itself is ever formed.
+``P(R (P X) C) + alpha N * X = P Z``; the completion is ``R X C``. No array larger than R, C and
+the matrix itself is ever formed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from skoverparam.completion._masked_rows import solve_masked_rows
 from skoverparam.completion._noise import Noise, estimate_noise, uniform_noise
 from skoverparam.linalg._conjugate_gradients import conjugate_gradients
 
-# A learned row kernel keeps this share of itself for the row alone: no profile says all about a row.
+# A learned row kernel keeps this share for the row alone: no profile says all about a row.
 OWN_SHARE = 0.2
 
 # Profiles of the next pass take the observed values by this much and the fitted ones by the rest.
@@ -148,7 +148,8 @@ class Completion(NamedTuple):
         True relative residual of the linear system.
 
     amplitude : Tensor of shape ()
-        The prior variance that makes the entries most likely, ``z^T (K + alpha N)^-1 z / |Omega|``.
+        The prior variance that makes the entries most likely: ``z^T (K + alpha N)^-1 z`` over
+        their number.
 
     n_iter : int
         Conjugate gradient steps so far, all passes together.
@@ -233,7 +234,7 @@ def completion_passes(
 
 
 def next_profiles(Z: Tensor, f: Tensor, observed: Tensor) -> Tensor:
-    """What the next pass learns its features from: the completed matrix, a little smoothed."""
+    """Make what the next pass learns features from: the completed matrix, a little smoothed."""
     return torch.where(observed, torch.lerp(f, Z, _TRUST_IN_OBSERVED), f)
 
 
@@ -271,16 +272,14 @@ def kernels_from(Q: Tensor, observed: Tensor, settings: Settings) -> Kernels:
     column_features, _ = _side(Q.T, observed.T, settings.columns, settings.rank, of_columns=True)
     C = _kernel_of(column_features, settings)
     typical = typical_length(Q)
-    if settings.rows.kind == "learned":
-        gains = row_gains(Q, typical)
-    else:
-        gains = torch.ones_like(Q[:, 0])
+    learned = settings.rows.kind == "learned"
+    gains = row_gains(Q, typical) if learned else torch.ones_like(typical).expand(len(Q))
     R = None if settings.decouples else row_kernel(row_features, gains, settings)
     return Kernels(R, C, row_features, row_basis, gains, typical)
 
 
 def row_kernel(features: Tensor, gains: Tensor, settings: Settings) -> Tensor:
-    """The kernel R of the training rows."""
+    """Build the kernel R of the training rows."""
     R = _kernel_of(features, settings)
     if settings.rows.kind == "learned":
         R.mul_(1 - OWN_SHARE).fill_diagonal_(1)
@@ -323,13 +322,10 @@ def solve(
         return model.times(X).mul_(W).addcmul_(diagonal, X)
 
     if not settings.decouples:
-        result = conjugate_gradients(
-            apply, targets, tol=tol, max_iter=settings.max_iter, x0=start
-        )
+        result = conjugate_gradients(apply, targets, tol=tol, max_iter=settings.max_iter, x0=start)
         return Solution(result.x, result.residual, result.n_iter, 0.0)
     rows = [
-        solve_masked_rows(model.C, Z, observed, alpha * noise.row, noise.column)
-        for alpha in ridge
+        solve_masked_rows(model.C, Z, observed, alpha * noise.row, noise.column) for alpha in ridge
     ]
     dual = torch.stack([row.dual for row in rows])
     size = torch.linalg.vector_norm(Z).clamp_min(torch.finfo(Z.dtype).tiny)

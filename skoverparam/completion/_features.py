@@ -1,8 +1,8 @@
 """Features of rows (or columns) of a matrix, and the kernel of an infinitely wide network on them.
 
 Features are rows of length at most one. What is missing to length one is the row's own identity:
-a block that no other row shares. Cosines of such features are ``F F^T`` off the diagonal and one on
-it, which stays positive semidefinite. A row of zeros resembles nothing but itself.
+a block that no other row shares. Cosines of such features are ``F F^T`` off the diagonal and one
+on it, which stays positive semidefinite. A row of zeros resembles nothing but itself.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def learned_features(
 
 
 def leading_directions(Q: Tensor, rank: int | None) -> Tensor | None:
-    """The leading right singular vectors of the profiles, shape (n, rank); None for no rank."""
+    """Compute the leading right singular vectors, shape (n, rank); None if ``rank`` is None."""
     if rank is None:
         return None
     return torch.linalg.svd(Q, full_matrices=False).Vh[:rank].T

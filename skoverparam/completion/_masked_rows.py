@@ -1,8 +1,8 @@
 """Kernel regression of every row of a matrix on its own observed entries.
 
 Row i solves ``(C[O_i, O_i] + ridge_i diag(noise[O_i])) x_i = y[i, O_i]`` with one column kernel C
-for all rows. Rows that share their mask and ridge share one factorization; different masks are padded to a
-common size and factorized as a batch.
+for all rows. Rows that share their mask and ridge share one factorization; different masks are
+padded to a common size and factorized as a batch.
 """
 
 from __future__ import annotations
@@ -85,15 +85,17 @@ def solve_masked_rows(
     loo = torch.zeros_like(Y) if leave_one_out else None
     jitter = 0.0
     for batch in _batches(observed, ridge):
-        K = C[batch.index[:, :, None], batch.index[:, None, :]]
+        K = C[batch.columns[:, :, None], batch.columns[:, None, :]]
         K *= (batch.valid[:, :, None] & batch.valid[:, None, :]).to(K.dtype)
-        own = batch.ridge[:, None] if noise is None else batch.ridge[:, None] * noise[batch.index]
+        own = (
+            batch.ridge[:, None] if noise is None else batch.ridge[:, None] * noise[batch.columns]
+        )
         # Padding has a zero row and column: a one on its diagonal makes it a unit block.
         K.diagonal(dim1=1, dim2=2).add_(torch.where(batch.valid, own, torch.ones_like(own)))
         L, added = _factorize(K)
         jitter = max(jitter, added)
         # (systems, unknowns, rows of that system)
-        rhs = Y[batch.rows[:, None, :], batch.index[:, :, None]] * batch.valid[:, :, None]
+        rhs = Y[batch.rows[:, None, :], batch.columns[:, :, None]] * batch.valid[:, :, None]
         x = torch.cholesky_solve(rhs, L)
         keep = batch.valid[:, :, None] & batch.row_valid[:, None, :]
         where = _places(batch, keep)
@@ -105,9 +107,9 @@ def solve_masked_rows(
 
 
 class _Batch(NamedTuple):
-    """Padded systems: ``index`` the unknowns' columns, ``rows`` the rows that share a system."""
+    """Padded systems: ``columns`` the unknowns, ``rows`` the rows that share a system."""
 
-    index: Tensor
+    columns: Tensor
     valid: Tensor
     rows: Tensor
     row_valid: Tensor
@@ -133,12 +135,12 @@ def _batches(observed: Tensor, ridge: Tensor) -> Iterator[_Batch]:
         largest, widest = int(size[part].max()), int(sharing[part].max())
         masks = observed[rows[first[part]]]
         # A stable sort puts the observed columns first, in their order.
-        index = torch.argsort(~masks, dim=1, stable=True)[:, :largest]
-        valid = masks.gather(1, index)
+        columns = torch.argsort(~masks, dim=1, stable=True)[:, :largest]
+        valid = masks.gather(1, columns)
         offsets = torch.arange(widest, device=group.device)
         row_valid = offsets < sharing[part, None]
         places = (start[part, None] + offsets).clamp_max(len(rows) - 1)
-        yield _Batch(index, valid, rows[members[places]], row_valid, ridge[rows[first[part]]])
+        yield _Batch(columns, valid, rows[members[places]], row_valid, ridge[rows[first[part]]])
 
 
 def _parts(order: Tensor, size: Tensor, sharing: Tensor) -> Iterator[Tensor]:
@@ -181,7 +183,7 @@ def _places(batch: _Batch, keep: Tensor) -> tuple[Tensor, Tensor]:
     shape = keep.shape
     return (
         batch.rows[:, None, :].expand(shape)[keep],
-        batch.index[:, :, None].expand(shape)[keep],
+        batch.columns[:, :, None].expand(shape)[keep],
     )
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# A row or column with few entries is taken to be as noisy as the average until it proves otherwise.
+# A row or column with few entries counts as noisy as the average until it proves otherwise.
 _PRIOR_ENTRIES = 5.0
 
 
@@ -54,6 +54,6 @@ def estimate_noise(residual: Tensor, observed: Tensor) -> Noise:
 
 
 def row_noise(residual: Tensor, observed: Tensor, column: Tensor, level: Tensor) -> Tensor:
-    """The factors of rows, given those of the columns: also for rows outside the training set."""
+    """Estimate the factors of rows, training rows or new ones, given those of the columns."""
     squares = residual.square() / (level * column)
     return (squares.sum(1) + _PRIOR_ENTRIES) / (observed.sum(1) + _PRIOR_ENTRIES)

@@ -18,7 +18,7 @@ from skoverparam.completion._masked_rows import solve_masked_rows
 from skoverparam.completion._noise import estimate_noise, uniform_noise
 
 # The search starts with three values in lockstep and walks on by factors of four while the best is
-# at an end and walking pays; a parabola through the lowest three then gives the answer.
+# at an end and walking pays, then looks half a step to both sides of the best.
 _START = (0.125, 0.5, 2.0)
 _STEP = 4.0
 _WORTHWHILE = 1e-3
@@ -57,9 +57,9 @@ def choose_alpha(
     Notes
     -----
     Where rows decouple and the features of columns are given, the error is leave-one-entry-out in
-    closed form: ``a_j / (K^-1)_jj``, for every observed entry. Two-sided models have no such closed
-    form, and features learned from an entry betray it: there a tenth of the entries is held out,
-    offsets and features are learned without it, and ridges are solved in lockstep.
+    closed form: ``a_j / (K^-1)_jj``, for every observed entry. Two-sided models have no such
+    closed form, and features learned from an entry betray it: there a tenth of the entries is
+    held out, offsets and features are learned without it, and ridges are solved in lockstep.
     """
     if int(observed.sum()) < _FEWEST_ENTRIES:
         return _DEFAULT, {}
@@ -74,21 +74,13 @@ def _search(errors: Errors) -> tuple[float, dict[float, float]]:
         best = min(tried, key=tried.__getitem__)
         inner = best * _STEP if best == min(tried) else best / _STEP
         outer = best**2 / inner
-        if outer in tried:
-            break
         gained = 1 - tried[best] / tried[inner]
-        if gained < _WORTHWHILE or not _SMALLEST <= outer <= _LARGEST:
-            return best, dict(sorted(tried.items()))
+        if outer in tried or gained < _WORTHWHILE or not _SMALLEST <= outer <= _LARGEST:
+            break
         tried[outer] = errors([outer])[0]
-    return _vertex(best, tried), dict(sorted(tried.items()))
-
-
-def _vertex(best: float, tried: dict[float, float]) -> float:
-    """Lowest point of the parabola, in log alpha, through the best value and its neighbors."""
-    below, here, above = (tried[best * factor] for factor in (1 / _STEP, 1, _STEP))
-    curvature = below - 2 * here + above
-    shift = 0.5 * (below - above) / curvature if curvature > 0 else 0.0
-    return float(best * _STEP**shift)
+    halves = [best / _STEP**0.5, best * _STEP**0.5]
+    tried |= dict(zip(halves, errors(halves), strict=True))
+    return min(tried, key=tried.__getitem__), dict(sorted(tried.items()))
 
 
 def _leave_one_out(Y: Tensor, observed: Tensor, settings: Settings) -> Errors:

@@ -17,7 +17,7 @@ def completion_std(
     settings: Settings,
     alpha: float,
 ) -> Tensor:
-    """Standard deviation of a new measurement of every entry of some rows.
+    """Compute the standard deviation of a new measurement of every entry of some rows.
 
     Parameters
     ----------
@@ -68,9 +68,7 @@ def completion_std(
     return model.baseline.scale * (model.amplitude * (variance + noise_of_entries)).sqrt()
 
 
-def posterior_variance(
-    row_variance: Tensor, V: Tensor, observed: Tensor, noise: Tensor
-) -> Tensor:
+def posterior_variance(row_variance: Tensor, V: Tensor, observed: Tensor, noise: Tensor) -> Tensor:
     """Variance of every entry of some rows, given the other rows and the rows' own entries.
 
     Parameters
@@ -147,7 +145,9 @@ def variance_given_others(
     """
     eigenvalues, U = torch.linalg.eigh(R)
     eigenvalues = eigenvalues.clamp_min(0)
-    floor = torch.finfo(R.dtype).eps * float((eigenvalues.max() * spectrum.max()).clamp_min(1e-300))
+    floor = torch.finfo(R.dtype).eps * float(
+        (eigenvalues.max() * spectrum.max()).clamp_min(1e-300)
+    )
     inverse = 1 / (eigenvalues[:, None] * spectrum + max(noise, floor))
     if cross is None or own is None:
         return (1 / (U.square() @ inverse) - noise).clamp_min(0)

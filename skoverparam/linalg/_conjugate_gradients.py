@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -75,10 +75,10 @@ def conjugate_gradients(
     Notes
     -----
     A step costs one product and a few passes over ``Y``; memory is five tensors of the shape of
-    ``Y``. A system that has converged, or whose curvature is no longer positive to rounding, stands
-    still while the others go on. The recurred residual drifts from the true one in low precision:
-    the true one is recomputed when the recurred one claims convergence, and the recurrence restarted
-    from it while that still helps.
+    ``Y``. A system that has converged, or whose curvature is no longer positive to rounding,
+    stands still while the others go on. The recurred residual drifts from the true one in low
+    precision: the true one is recomputed when the recurred one claims convergence, and the
+    recurrence restarted from it while that still helps.
     """
     norms = _norm(Y)
     scale = torch.where(norms > 0, norms, torch.ones_like(norms))
@@ -93,37 +93,36 @@ def conjugate_gradients(
         relative = fresh
         if bool((relative <= tol).all()) or n_iter >= max_iter or stalled:
             return CGResult(x, relative, n_iter, bool((relative <= tol).all()))
-        for x in _steps(apply, precondition, x, R, tol * scale, max_iter - n_iter):
-            n_iter += 1
+        n_iter += _run(apply, precondition, x, R, tol * scale, max_iter - n_iter)
 
 
-def _steps(
+def _run(
     apply: Operator,
     precondition: Operator | None,
     x: Tensor,
     R: Tensor,
     thresholds: Tensor,
     max_iter: int,
-) -> Iterator[Tensor]:
-    """Yield the iterates of one run of the recurrence, which updates ``x`` and ``R`` in place."""
+) -> int:
+    """Run the recurrence, updating ``x`` and ``R`` in place; return how many steps it took."""
     Z = R if precondition is None else precondition(R)
     D = Z.clone()
     rz = _dot(R, Z)
-    for _ in range(max_iter):
+    for n_steps in range(1, max_iter + 1):
         Q = apply(D)
         curvature = _dot(D, Q)
         active = (curvature > 0) & (_norm(R) > thresholds)
         step = torch.where(active, rz / torch.where(active, curvature, 1), 0)
         x.addcmul_(_over(step, D), D)
         R.addcmul_(_over(step, D), Q, value=-1)
-        yield x
         if not bool((active & (_norm(R) > thresholds)).any()):
-            return
+            return n_steps
         Z = R if precondition is None else precondition(R)
         rz_next = _dot(R, Z)
         ratio = torch.where(active, rz_next / torch.where(rz > 0, rz, 1), 0)
         D.mul_(_over(ratio, D)).add_(Z)
         rz = rz_next
+    return max_iter
 
 
 def _dot(A: Tensor, B: Tensor) -> Tensor:
