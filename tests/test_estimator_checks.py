@@ -19,6 +19,8 @@ ESTIMATORS = [
 ]
 
 
+# Some of scikit-learn's checks shuffle by numpy's global stream, others set no random_state.
+@pytest.mark.draws_globally
 @parametrize_with_checks([estimator() for estimator in ESTIMATORS])
 def test_common_checks(estimator, check):
     check(estimator)
