@@ -47,6 +47,8 @@ def estimate_baseline(Y: Tensor, observed: Tensor) -> Baseline:
     observed : Tensor of shape (m, n), bool
         Which entries count.
     """
+    unit = _unit_of(Y * observed)
+    Y = Y / unit
     W = observed.to(Y.dtype)
     center = (Y * W).sum() / W.sum().clamp_min(1)
     column = torch.zeros_like(Y[0])
@@ -55,7 +57,8 @@ def estimate_baseline(Y: Tensor, observed: Tensor) -> Baseline:
         row = _shrunken_means(Y - center - column, W, dim=1)
         column = _shrunken_means(Y - center - row[:, None], W, dim=0)
     remainder = (Y - center - row[:, None] - column) * W
-    return Baseline(center, row, column, _scales(remainder, W, Y.abs().max()))
+    scale = _scales(remainder, W, (Y * W).abs().max())
+    return Baseline(center * unit, row * unit, column * unit, scale * unit)
 
 
 def no_baseline(Y: Tensor) -> Baseline:
@@ -69,6 +72,12 @@ def new_row_offsets(Y: Tensor, observed: Tensor, baseline: Baseline) -> Tensor:
     """Offsets of rows that were not in the training matrix, given its columns' offsets."""
     W = observed.to(Y.dtype)
     return _shrunken_means(Y - baseline.center - baseline.column, W, dim=1)
+
+
+def _unit_of(Y: Tensor) -> Tensor:
+    """Find the power of two next to the largest entry, so that squares stay within range."""
+    largest = Y.abs().max()
+    return torch.where(largest > 0, torch.exp2(torch.floor(torch.log2(largest))), 1)
 
 
 def _shrunken_means(values: Tensor, W: Tensor, dim: int) -> Tensor:

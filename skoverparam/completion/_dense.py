@@ -294,7 +294,7 @@ def _side(
     Q: Tensor, observed: Tensor, prior: Prior, rank: int | None, *, of_columns: bool
 ) -> tuple[Tensor, Tensor | None]:
     if prior.features is not None:
-        return given_features(prior.features), None
+        return given_features(prior.features.to(Q.dtype)), None
     if prior.kind == "identity":
         return Q.new_zeros(len(Q), 0), None
     basis = leading_directions(Q, rank)

@@ -74,8 +74,8 @@ def _search(errors: Errors) -> tuple[float, dict[float, float]]:
         best = min(tried, key=tried.__getitem__)
         inner = best * _STEP if best == min(tried) else best / _STEP
         outer = best**2 / inner
-        gained = 1 - tried[best] / tried[inner]
-        if outer in tried or gained < _WORTHWHILE or not _SMALLEST <= outer <= _LARGEST:
+        pays = tried[inner] - tried[best] > _WORTHWHILE * tried[inner]
+        if outer in tried or not pays or not _SMALLEST <= outer <= _LARGEST:
             break
         tried[outer] = errors([outer])[0]
     halves = [best / _STEP**0.5, best * _STEP**0.5]
@@ -86,7 +86,8 @@ def _search(errors: Errors) -> tuple[float, dict[float, float]]:
 def _leave_one_out(Y: Tensor, observed: Tensor, settings: Settings) -> Errors:
     Z, baseline = standardized(Y, observed, settings)
     C = kernels_from(Z, observed, settings).C
-    weights = observed * baseline.scale
+    magnitude = float(baseline.scale.max())
+    weights = observed * (baseline.scale / magnitude)
 
     def errors(alphas: Sequence[float]) -> list[float]:
         found = []
@@ -94,7 +95,7 @@ def _leave_one_out(Y: Tensor, observed: Tensor, settings: Settings) -> Errors:
             ridge = Z.new_full((len(Z),), alpha)
             left_out = solve_masked_rows(C, Z, observed, ridge, leave_one_out=True).leave_one_out
             assert left_out is not None
-            found.append(_root_mean_square(left_out * weights, observed))
+            found.append(magnitude * _root_mean_square(left_out * weights, observed))
         return found
 
     return errors
@@ -109,9 +110,8 @@ def _held_out(
     target = (Y - baseline.of_rows()) / baseline.scale
     # Nothing but the choice comes out of this, and the choice does not need double precision.
     Z, target = Z.to(torch.float32), target.to(torch.float32)
-    scale = baseline.scale / baseline.scale.max()
     magnitude = float(baseline.scale.max())
-    weights = (held * scale).to(torch.float32)
+    weights = (held * (baseline.scale / magnitude)).to(torch.float32)
     model = kernels_from(Z, training, settings)
     noise = uniform_noise(Z)
     ridge = Z.new_full((1,), _DEFAULT)
