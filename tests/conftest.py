@@ -27,8 +27,8 @@ def device(request):
 def _global_state_is_left_alone(request):
     """The library draws from its own generators and leaves the user's settings as they are.
 
-    As in scikit-learn, ``random_state=None`` draws from numpy's global stream; tests pass a seed, and
-    the few that cannot say so by the marker `draws_globally`.
+    As in scikit-learn, ``random_state=None`` draws from numpy's global stream; tests pass a seed,
+    and the few that cannot say so by the marker `draws_globally`.
     """
     numpy_before = np.random.get_state()
     torch_before = torch.random.get_rng_state()
