@@ -258,17 +258,20 @@ class MatrixCompletionDisplay:
         self._color_bars()
         return self
 
-    def plot_kernel(self, side="column", ax=None, *, im_kw=None):
+    def plot_kernel(self, side="column", ax=None, *, order="similarity", im_kw=None):
         """Draw the kernel of the columns or of the rows as correlations.
 
         Parameters
         ----------
         side : {"column", "row"}, default="column"
-            Whose kernel. Its order is that of its own similarity: neighbors in the picture
-            are neighbors in the kernel.
+            Whose kernel.
 
         ax : matplotlib axes, default=None
             None makes a new figure.
+
+        order : {"similarity"} or None, default="similarity"
+            Whether those that the kernel holds for similar are drawn side by side (by
+            cutting its graph in two again and again).
 
         im_kw : dict, default=None
             For ``imshow``, over the defaults. Colors span the values off the diagonal.
@@ -279,6 +282,8 @@ class MatrixCompletionDisplay:
             With the artists as attributes.
         """
         check_option(side, "side", ("column", "row"))
+        if order is not None:
+            check_option(order, "order", ("similarity",))
         kernel = self.column_kernel if side == "column" else self.row_kernel
         if kernel is None:
             raise ValueError(f"There is no {side}_kernel to draw.")
@@ -286,7 +291,7 @@ class MatrixCompletionDisplay:
         K = _matrix(kernel, f"{side}_kernel")
         scale = np.sqrt(np.diag(K))
         K = K / np.where(scale > 0, scale, 1) / np.where(scale > 0, scale, 1)[:, None]
-        order = _seriation(K) if self.column_order is not None else np.arange(len(K))
+        order = np.arange(len(K)) if order is None else _seriation(K)
         off_diagonal = K[~np.eye(len(K), dtype=bool)]
         low, high = np.percentile(off_diagonal, [1, 99]) if len(K) > 1 else (0, 1)
         self.kernel_ax_ = axes_in_a_row(self, ax, 1, size=(4.4, 4.0))[0]
@@ -343,13 +348,25 @@ def _orders(X_completed):
     return np.argsort(U[:, 0], kind="stable"), np.argsort(Vt[0], kind="stable")
 
 
-def _seriation(K):
-    """Order along the Fiedler vector: of all smooth functions on the kernel's graph the first."""
+def _seriation(K, along=None):
+    """Order by similarity, cutting the graph of the kernel in two again and again.
+
+    Each cut is the sign of the Fiedler vector; the halves are laid out in the direction of the
+    vector that cut them off.
+    """
+    if len(K) < 3:
+        return np.arange(len(K)) if along is None else np.argsort(along, kind="stable")
     weights = K - K.min()
     np.fill_diagonal(weights, 0)
-    root = np.sqrt(np.maximum(weights.sum(axis=1), np.finfo(float).tiny))
-    _, vectors = np.linalg.eigh(weights / root / root[:, None])
-    return np.argsort(vectors[:, -2] / root, kind="stable") if len(K) > 1 else np.arange(1)
+    root = np.sqrt(weights.sum(axis=1) + np.finfo(float).tiny)
+    fiedler = np.linalg.eigh(weights / root / root[:, None])[1][:, -2] / root
+    if along is not None and (along - along.mean()) @ fiedler < 0:
+        fiedler = -fiedler
+    halves = np.flatnonzero(fiedler < 0), np.flatnonzero(fiedler >= 0)
+    if not all(len(half) for half in halves):
+        return np.argsort(fiedler, kind="stable")
+    ordered = [half[_seriation(K[np.ix_(half, half)], fiedler[half])] for half in halves]
+    return np.concatenate(ordered)
 
 
 def _symmetric_limit(error):

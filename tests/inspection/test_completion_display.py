@@ -94,8 +94,8 @@ def test_entries_without_truth_have_no_error(matrices, completer):
 
 
 def test_kernels_are_drawn_as_correlations(matrices, completer):
-    display = MatrixCompletionDisplay.from_estimator(completer, matrices[0], order=None)
-    display.plot_kernel("column")
+    display = MatrixCompletionDisplay.from_estimator(completer, matrices[0])
+    display.plot_kernel("column", order=None)
     K = completer.column_kernel_
     expected = K / np.sqrt(np.outer(np.diag(K), np.diag(K)))
     np.testing.assert_allclose(display.kernel_image_.get_array(), expected, atol=1e-12)
