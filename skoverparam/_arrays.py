@@ -206,7 +206,7 @@ def tensor_function(*names: str) -> Callable[[Function], Function]:
                     bound.arguments[name] = _finite_tensor(bound.arguments[name], name, lead)
             return _in_kind(function(*bound.args, **bound.kwargs), lead)
 
-        return wrapper  # type: ignore[return-value]
+        return wrapper  # type: ignore[return-value,unused-ignore]
 
     return decorate
 
@@ -294,7 +294,7 @@ def to_numpy(array: Any) -> np.ndarray[Any, Any]:
     if isinstance(array, torch.Tensor):
         return array.detach().cpu().numpy()
     if get_sklearn_config()["array_api_dispatch"] and hasattr(array, "__array_namespace__"):
-        return move_to(array, xp=np, device="cpu")  # type: ignore[no-any-return]
+        return move_to(array, xp=np, device="cpu")
     return np.asarray(array)
 
 

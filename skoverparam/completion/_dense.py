@@ -4,7 +4,8 @@ A standardized entry is ``f(i, j) + noise`` with prior covariance ``R[i, i'] C[j
 kernel of an infinitely wide network on features of rows and of columns. With the projection P to
 the training entries and relative noise variances N, the dual coefficients solve
 ``P(R (P X) C) + alpha N * X = P Z``; the completion is ``R X C``. No array larger than R, C and
-the matrix itself is ever formed.
+the matrix itself is ever formed; with very many rows not even R, but a factor of it made from
+landmark rows.
 """
 
 from __future__ import annotations
@@ -22,16 +23,20 @@ from skoverparam.completion._biases import (
     no_baseline,
 )
 from skoverparam.completion._features import (
+    cross_kernel,
     feature_kernel,
     given_features,
     leading_directions,
     learned_features,
     row_gains,
+    scaled_ntk_,
     typical_length,
 )
 from skoverparam.completion._masked_rows import solve_masked_rows
 from skoverparam.completion._noise import Noise, estimate_noise, uniform_noise
 from skoverparam.linalg._conjugate_gradients import conjugate_gradients
+from skoverparam.linalg._low_rank import LowRankPlusDiagonal
+from skoverparam.linalg._rp_cholesky import rp_cholesky
 
 # A learned row kernel keeps this share for the row alone: no profile says all about a row.
 OWN_SHARE = 0.2
@@ -40,7 +45,7 @@ OWN_SHARE = 0.2
 _TRUST_IN_OBSERVED = 0.8
 
 # The features of the next pass need no more than this; a user's tighter ``tol`` rules the last.
-_TOL_BETWEEN_PASSES = 1e-2
+_TOL_BETWEEN_PASSES = 3e-2
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,10 @@ class Prior:
 
     kind: str
     features: Tensor | None = None
+
+    def take(self, kept: Tensor) -> Prior:
+        """Restrict the prior to some of the rows (or columns)."""
+        return self if self.features is None else Prior(self.kind, self.features[kept])
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,12 @@ class Settings:
 
     max_iter : int
         Largest number of conjugate gradient steps in a pass.
+
+    n_landmarks : int or None
+        Rows that the row kernel is approximated from; None for the exact kernel.
+
+    seed : int
+        Of the draw of the landmarks.
     """
 
     rows: Prior
@@ -100,6 +115,8 @@ class Settings:
     standardize: bool
     tol: float
     max_iter: int
+    n_landmarks: int | None = None
+    seed: int = 0
 
     @property
     def decouples(self) -> bool:
@@ -107,9 +124,36 @@ class Settings:
         return self.rows.kind == "identity"
 
     @property
+    def own_share(self) -> float:
+        """Share of the row kernel that is each row's own, beside its features."""
+        return OWN_SHARE if self.rows.kind == "learned" else 0.0
+
+    @property
     def learns(self) -> bool:
         """Whether another pass would change the features."""
         return "learned" in (self.rows.kind, self.columns.kind)
+
+
+class Landmarks(NamedTuple):
+    """Rows that stand for all the others in an approximate row kernel.
+
+    Attributes
+    ----------
+    rows : Tensor of shape (r,), int64
+        Their indices.
+
+    factor : Tensor of shape (r, r)
+        Lower Cholesky factor L of their kernel. A row with kernel values k against them has the
+        coordinates ``L^-1 k``, and inner products of coordinates approximate the kernel.
+
+    pull : Tensor of shape (r, n)
+        ``A^T X C``, with the training rows' coordinates A: what the coordinates of any row are
+        multiplied with to get its share from the training rows.
+    """
+
+    rows: Tensor
+    factor: Tensor
+    pull: Tensor
 
 
 class Completion(NamedTuple):
@@ -134,6 +178,9 @@ class Completion(NamedTuple):
 
     typical : Tensor of shape ()
         Length of a profile at which the gain is one.
+
+    landmarks : Landmarks or None
+        What the row kernel was approximated from; None if it is exact.
 
     column_kernel : Tensor of shape (n, n)
         The kernel C.
@@ -164,6 +211,7 @@ class Completion(NamedTuple):
     row_basis: Tensor | None
     gains: Tensor
     typical: Tensor
+    landmarks: Landmarks | None
     column_kernel: Tensor
     noise: Noise
     dual: Tensor
@@ -173,11 +221,11 @@ class Completion(NamedTuple):
     jitter: float
 
 
-def memory_needed(m: int, n: int, rows: int, item_size: int) -> int:
-    """Bytes that a completion allocates at most; ``rows`` is the side of the row kernel, or 0."""
+def memory_needed(m: int, n: int, row_kernel: int, item_size: int) -> int:
+    """Bytes that a completion allocates at most; ``row_kernel`` counts the entries kept of R."""
     # A kernel is made from cosines in place. Five CG vectors, the features of both sides (profile
     # and pattern blocks, and a copy while they are scaled), the matrix, its mask, the completion.
-    return item_size * (rows * rows + 2 * n * n + 20 * m * n)
+    return item_size * (row_kernel + 2 * n * n + 20 * m * n)
 
 
 def completion_passes(
@@ -222,6 +270,7 @@ def completion_passes(
             row_basis=model.row_basis,
             gains=model.gains,
             typical=model.typical,
+            landmarks=model.landmarks_of(dual[0]),
             column_kernel=model.C,
             noise=noise,
             dual=dual[0],
@@ -241,8 +290,9 @@ def next_profiles(Z: Tensor, f: Tensor, observed: Tensor) -> Tensor:
 class Kernels(NamedTuple):
     """The kernels of one pass. ``R`` is None where rows decouple."""
 
-    R: Tensor | None
+    R: Tensor | LowRankPlusDiagonal | None
     C: Tensor
+    pivots: Tensor | None
     row_features: Tensor
     row_basis: Tensor | None
     gains: Tensor
@@ -252,6 +302,15 @@ class Kernels(NamedTuple):
         """``R X C`` for one matrix or a batch of them."""
         XC = X @ self.C
         return XC if self.R is None else self.R @ XC
+
+    def landmarks_of(self, dual: Tensor) -> Landmarks | None:
+        """Sum up what new rows need to know, if the row kernel is approximate."""
+        if not isinstance(self.R, LowRankPlusDiagonal) or self.pivots is None:
+            return None
+        A = self.R.factor
+        # Rows of the factor at the pivots are the Cholesky factor, but for the pivots' gains.
+        L = A[self.pivots] / self.gains[self.pivots, None]
+        return Landmarks(self.pivots, L, A.T @ dual @ self.C)
 
 
 class Solution(NamedTuple):
@@ -274,16 +333,40 @@ def kernels_from(Q: Tensor, observed: Tensor, settings: Settings) -> Kernels:
     typical = typical_length(Q)
     learned = settings.rows.kind == "learned"
     gains = row_gains(Q, typical) if learned else torch.ones_like(typical).expand(len(Q))
-    R = None if settings.decouples else row_kernel(row_features, gains, settings)
-    return Kernels(R, C, row_features, row_basis, gains, typical)
+    R: Tensor | LowRankPlusDiagonal | None = None
+    pivots = None
+    if settings.n_landmarks is not None and not settings.decouples:
+        R, pivots = _row_factor(row_features, gains, settings)
+    elif not settings.decouples:
+        R = row_kernel(row_features, gains, settings)
+    return Kernels(R, C, pivots, row_features, row_basis, gains, typical)
 
 
 def row_kernel(features: Tensor, gains: Tensor, settings: Settings) -> Tensor:
-    """Build the kernel R of the training rows."""
+    """Build the kernel R of some rows with themselves."""
     R = _kernel_of(features, settings)
-    if settings.rows.kind == "learned":
-        R.mul_(1 - OWN_SHARE).fill_diagonal_(1)
+    R.mul_(1 - settings.own_share).fill_diagonal_(1)
     return R.mul_(gains).mul_(gains[:, None])
+
+
+def _row_factor(
+    features: Tensor, gains: Tensor, settings: Settings
+) -> tuple[LowRankPlusDiagonal, Tensor]:
+    """Approximate R by a partial Cholesky factor; its diagonal stays exact."""
+    share = 1 - settings.own_share
+
+    def kernel_with(rows: Tensor) -> Tensor:
+        return share * cross_kernel(features, features[rows], settings.depth, settings.activation)
+
+    assert settings.n_landmarks is not None
+    own = features.square().sum(1, keepdim=True)
+    diagonal = share * scaled_ntk_(own, settings.depth, settings.activation).squeeze(1)
+    generator = torch.Generator().manual_seed(settings.seed)
+    factor, pivots, _ = rp_cholesky(
+        kernel_with, diagonal, settings.n_landmarks, generator=generator
+    )
+    rest = (1 - factor.square().sum(1)).clamp_min(0)
+    return LowRankPlusDiagonal(factor * gains[:, None], rest * gains.square()), pivots
 
 
 def _kernel_of(features: Tensor, settings: Settings) -> Tensor:

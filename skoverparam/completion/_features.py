@@ -96,15 +96,16 @@ def feature_kernel(F: Tensor, depth: int, activation: object) -> Tensor:
     """Tangent kernel of the rows with one another, scaled to one on the diagonal."""
     K = F @ F.T
     K.fill_diagonal_(1)
-    return _scaled_ntk_(K, depth, activation).fill_diagonal_(1)
+    return scaled_ntk_(K, depth, activation).fill_diagonal_(1)
 
 
 def cross_kernel(F_new: Tensor, F: Tensor, depth: int, activation: object) -> Tensor:
     """Tangent kernel of new rows with the training rows, on the same scale."""
-    return _scaled_ntk_(F_new @ F.T, depth, activation)
+    return scaled_ntk_(F_new @ F.T, depth, activation)
 
 
-def _scaled_ntk_(C: Tensor, depth: int, activation: object) -> Tensor:
+def scaled_ntk_(C: Tensor, depth: int, activation: object) -> Tensor:
+    """Turn cosines into the tangent kernel, one at cosine one, in place."""
     largest = cosine_ntk_(torch.ones_like(C[:1, :1]), depth, activation)
     return cosine_ntk_(C, depth, activation).div_(largest)
 

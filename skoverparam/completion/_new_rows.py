@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from skoverparam.completion._biases import Baseline, new_row_offsets
-from skoverparam.completion._dense import OWN_SHARE, Completion, Settings, next_profiles
+from skoverparam.completion._dense import Completion, Settings, next_profiles
 from skoverparam.completion._features import (
     cross_kernel,
     given_features,
@@ -27,8 +27,8 @@ class NewRows(NamedTuple):
     completed : Tensor of shape (b, n)
         Predictions in the user's units.
 
-    cross : Tensor of shape (b, m) or None
-        Kernel with the training rows; None where rows decouple.
+    features : Tensor of shape (b, p)
+        Features of the rows in the last pass.
 
     gains : Tensor of shape (b,)
         Gains of the rows: a row's kernel with itself is the square.
@@ -38,7 +38,7 @@ class NewRows(NamedTuple):
     """
 
     completed: Tensor
-    cross: Tensor | None
+    features: Tensor
     gains: Tensor
     noise: Tensor
 
@@ -92,21 +92,22 @@ def complete_new_rows(
     own entries: as in the fit, first from the observed ones, then from the completed row.
     """
     Z, base = _standardized(Y, observed, model.baseline, settings)
-    C, from_training = model.column_kernel, model.dual @ model.column_kernel
-    cross, gains, f, Q = None, torch.ones_like(Z[:, 0]), torch.zeros_like(Z), Z
-    noise = torch.ones_like(gains)
+    C = model.column_kernel
+    pull = model.dual @ C if model.landmarks is None else model.landmarks.pull
+    noise = gains = torch.ones_like(Z[:, 0])
+    F, f, Q = Z[:, :0], torch.zeros_like(Z), Z
     for number in range(settings.n_passes if settings.learns else 1):
         if number:
             noise = row_noise((Z - f) * observed, observed, model.noise.column, model.noise.level)
             Q = next_profiles(Z, f, observed)
         f = torch.zeros_like(Z)
         if not settings.decouples:
-            cross, gains = _row_kernel(Q, observed, model, observed_share, settings, features)
-            f = cross @ from_training
+            F, gains = _features(Q, observed, model, observed_share, settings, features)
+            f = _coordinates(F, gains, model, settings) @ pull
         # Dividing the system by g^2 puts the gain into the ridge; that of the prediction cancels.
         ridge = alpha * noise / gains.square()
         f = f + solve_masked_rows(C, Z - f, observed, ridge, model.noise.column).dual @ C
-    return NewRows(base + model.baseline.scale * f, cross, gains, noise)
+    return NewRows(base + model.baseline.scale * f, F, gains, noise)
 
 
 def _standardized(
@@ -121,24 +122,35 @@ def _standardized(
     return torch.where(observed, Z, torch.zeros_like(Z)), base
 
 
-def _row_kernel(
+def kernel_with_training(
+    F: Tensor, gains: Tensor, model: Completion, settings: Settings, rows: Tensor | slice
+) -> Tensor:
+    """Kernel of rows that have the features ``F`` with some other rows of the training set."""
+    r = cross_kernel(F, model.row_features[rows], settings.depth, settings.activation)
+    return r.mul_((1 - settings.own_share) * gains[:, None]).mul_(model.gains[rows])
+
+
+def _coordinates(F: Tensor, gains: Tensor, model: Completion, settings: Settings) -> Tensor:
+    """Compute what is multiplied with the pull: kernel values, or landmark coordinates."""
+    if model.landmarks is None:
+        return kernel_with_training(F, gains, model, settings, slice(None))
+    L, rows = model.landmarks.factor, model.landmarks.rows
+    r = kernel_with_training(F, gains, model, settings, rows) / model.gains[rows]
+    return torch.linalg.solve_triangular(L, r.T, upper=False).T
+
+
+def _features(
     Q: Tensor,
     observed: Tensor,
     model: Completion,
     observed_share: Tensor,
     settings: Settings,
-    features: Tensor | None,
+    given: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """Kernel of new rows with the training rows, and the new rows' gains."""
-    gains = torch.ones_like(Q[:, 0])
-    share = 1.0
+    """Features and gains of new rows."""
     if settings.rows.kind == "learned":
         F = learned_features(Q, observed, observed_share, basis=model.row_basis)
-        gains = row_gains(Q, model.typical)
-        share = 1 - OWN_SHARE
-    elif features is None:
-        F = Q.new_zeros(len(Q), model.row_features.shape[1])
-    else:
-        F = given_features(features)
-    r = cross_kernel(F, model.row_features, settings.depth, settings.activation)
-    return r.mul_(share * gains[:, None]).mul_(model.gains), gains
+        return F, row_gains(Q, model.typical)
+    if given is None:
+        given = Q.new_zeros(len(Q), model.row_features.shape[1])
+    return given_features(given), torch.ones_like(Q[:, 0])

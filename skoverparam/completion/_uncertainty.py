@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skoverparam.completion._dense import Completion, Settings, row_kernel
-from skoverparam.completion._new_rows import NewRows
+from skoverparam.completion._new_rows import NewRows, kernel_with_training
 
 
 def completion_std(
@@ -46,7 +46,8 @@ def completion_std(
     Given the other rows, the covariance of a row is diagonal along the eigenvectors of the column
     kernel if those rows are complete, and then exact; incomplete rows count as complete ones with
     a noise larger by one over the share observed. The row's own entries are then conditioned on
-    exactly. Where rows decouple nothing is approximated. The price is one eigendecomposition of
+    exactly. Where rows decouple nothing is approximated; with landmarks, only these count as other
+    rows. The price is one eigendecomposition of
     the row kernel and one factorization per row.
     """
     spectrum, V = torch.linalg.eigh(model.column_kernel)
@@ -55,17 +56,33 @@ def completion_std(
     if settings.decouples:
         row_variance = spectrum.expand(len(observed), -1)
     else:
-        R = row_kernel(model.row_features, model.gains, settings)
         thinned = alpha / float(training_observed.double().mean())
-        if isinstance(rows, NewRows):
-            assert rows.cross is not None
-            own = rows.gains.square()
-            row_variance = variance_given_others(R, spectrum, thinned, rows.cross, own)
-        else:
-            row_variance = variance_given_others(R, spectrum, thinned)[rows]
+        row_variance = _variance_given_training(rows, model, settings, spectrum, thinned)
     noise_of_entries = alpha * noise[:, None] * model.noise.column
     variance = posterior_variance(row_variance, V, observed, noise_of_entries)
     return model.baseline.scale * (model.amplitude * (variance + noise_of_entries)).sqrt()
+
+
+def _variance_given_training(
+    rows: NewRows | Tensor, model: Completion, settings: Settings, spectrum: Tensor, noise: float
+) -> Tensor:
+    every = torch.arange(len(model.dual), device=spectrum.device)
+    others = every if model.landmarks is None else model.landmarks.rows
+    R = row_kernel(model.row_features[others], model.gains[others], settings)
+    if isinstance(rows, NewRows):
+        F, gains = rows.features, rows.gains
+    else:
+        F, gains = model.row_features[rows], model.gains[rows]
+    cross = kernel_with_training(F, gains, model, settings, others)
+    variance = variance_given_others(R, spectrum, noise, cross, gains.square())
+    if isinstance(rows, NewRows):
+        return variance
+    # A training row must not be conditioned on itself: given all the others, if it is one of them.
+    place = torch.full_like(every, -1)
+    place[others] = torch.arange(len(others), device=every.device)
+    place = place[rows]
+    left_out = variance_given_others(R, spectrum, noise)[place.clamp_min(0)]
+    return torch.where(place[:, None] >= 0, left_out, variance)
 
 
 def posterior_variance(row_variance: Tensor, V: Tensor, observed: Tensor, noise: Tensor) -> Tensor:

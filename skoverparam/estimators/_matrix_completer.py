@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
-import torch
 from sklearn.base import TransformerMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
@@ -24,21 +24,30 @@ from skoverparam._params import (
 )
 from skoverparam._steps import run_steps
 from skoverparam.completion._biases import Baseline
+from skoverparam.completion._choice import choose
 from skoverparam.completion._dense import (
     Completion,
+    Landmarks,
     Prior,
     Settings,
     completion_passes,
     memory_needed,
 )
-from skoverparam.completion._new_rows import NewRows, complete_new_rows
+from skoverparam.completion._imputation import Imputation, clipped, imputation_std, impute
 from skoverparam.completion._noise import Noise
-from skoverparam.completion._ridge_choice import choose_alpha
-from skoverparam.completion._uncertainty import completion_std
+from skoverparam.completion._observed import (
+    append_columns,
+    hidden_error,
+    indices,
+    informed_columns,
+    split_missing,
+)
 from skoverparam.estimators._base import DocumentedEstimator
 from skoverparam.kernels._activations import resolve
 
-_ROWS_AT_ONCE = 1024
+# Above so many rows the exact kernel between them costs more than it is worth.
+_EXACT_ROWS = 5000
+_LANDMARKS = 1000
 
 
 class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstimator):
@@ -81,12 +90,19 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         Reduce learned profiles to this many principal directions. None keeps them whole, which
         predicted best in our measurements.
 
-    n_passes : int, default=3
-        How often learned features are recomputed from the completed matrix.
+    n_passes : "auto" or int, default="auto"
+        How often features are learned: first from the matrix with its holes, then from the
+        completed one. "auto" goes on, up to ten passes, while this lowers the error on a tenth of
+        the entries held out.
 
     standardize : bool, default=True
         Remove row and column offsets and scale columns to unit spread first. False models the
         entries as they are, as in the paper.
+
+    n_landmarks : "auto", int or None, default="auto"
+        Approximate the row kernel from this many rows, drawn by randomly pivoted Cholesky; its
+        diagonal stays exact. None forms the exact kernel, of shape (n_samples, n_samples). "auto"
+        takes the exact kernel up to 5000 rows, above that 1000 landmarks.
 
     clip : (float, float) or None, default=None
         Bounds of the completed values, for ratings and the like.
@@ -115,7 +131,7 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         there is one.
 
     random_state : int, RandomState instance or None, default=None
-        Draws the entries held out to choose ``alpha``.
+        Draws the entries held out to choose ``alpha``, and the landmarks.
 
     Attributes
     ----------
@@ -126,6 +142,12 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         Root mean square error on left-out entries of every ridge tried; empty if ``alpha`` was
         given.
 
+    pass_errors_ : list of float
+        The same after every pass that was tried; empty if ``n_passes`` was given.
+
+    n_passes_ : int
+        Number of passes made.
+
     completion_ : array of shape (n_samples, n_kept)
         The training matrix with its holes filled.
 
@@ -133,7 +155,7 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         Which of its entries were observed.
 
     kept_features_ : array of shape (n_kept,)
-        Indices of the columns that are kept.
+        Indices of the columns that the model predicts.
 
     row_offsets_, column_offsets_ : array of shape (n_samples,) and (n_kept,)
         The baseline of an entry is the sum of its row's and its column's offset.
@@ -143,6 +165,9 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
 
     row_features_ : array of shape (n_samples, p)
         Features whose cosines make the row kernel; ``p`` is 0 for the "identity" prior.
+
+    landmarks_ : array of shape (r,) or None
+        Rows that the row kernel was approximated from; None if it is exact.
 
     column_kernel_ : array of shape (n_kept, n_kept)
         The kernel of the columns.
@@ -184,7 +209,8 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
     ``R X C`` [1]_. The one-sided case R = I is the paper's; two sides, learned features and the
     treatment of new rows are ours. A pass costs about a hundred products of
     ``n_samples n_features (n_samples + n_features)`` multiplications; memory is that of the two
-    kernels and some fifteen arrays like the data.
+    kernels and some twenty arrays like the data. With ``r`` landmarks the row kernel costs ``2 r``
+    in place of ``n_samples``, both times.
 
     A row of ``transform`` that equals a training row, holes included, gets the completion of the
     joint fit; any other row is completed from its own entries and the fitted model, whatever else
@@ -223,8 +249,9 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         activation="relu",
         alpha="auto",
         rank=None,
-        n_passes=3,
+        n_passes="auto",
         standardize=True,
+        n_landmarks="auto",
         clip=None,
         tol=1e-2,
         max_iter=500,
@@ -242,6 +269,7 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         self.rank = rank
         self.n_passes = n_passes
         self.standardize = standardize
+        self.n_landmarks = n_landmarks
         self.clip = clip
         self.tol = tol
         self.max_iter = max_iter
@@ -270,38 +298,42 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         """
         self._check_params()
         passage, X = self._cross(X, reset=True)
-        Y, observed = self._entries(passage, X)
+        Y, observed = split_missing(passage.tensor(X), self.missing_values)
         if not bool(observed.any()):
             raise ValueError(f"X has no observed entry: all {len(Y)} x {Y.shape[1]} are missing.")
         rows, columns = self._priors(passage, X)
-        informed = _informed(columns, observed)
-        kept = torch.nonzero(observed.any(0) | informed | self.keep_empty_features).squeeze(1)
+        informed = informed_columns(columns.features, observed)
+        kept = indices(observed.any(0) | informed)
+        indicator = self._fitted_indicator(observed)
         Y, observed = Y[:, kept], observed[:, kept]
-        settings = self._settings(rows, columns, kept)
-        self._check_size(Y, settings)
-        alpha, errors = self._choose_alpha(Y, observed, settings)
+        settings = self._settings(rows, columns.take(kept))
+        settings, generator = self._sized(settings, Y)
+        choice = choose(
+            Y, observed, settings, _given(self.alpha), _given(self.n_passes), generator
+        )
+        settings = replace(settings, n_passes=choice.n_passes)
         known = {
-            "alpha_": alpha,
-            "alpha_errors_": errors,
-            "observed_": passage.keep(observed),
+            "alpha_": choice.alpha,
+            "alpha_errors_": choice.alpha_errors,
+            "pass_errors_": choice.pass_errors,
             "kept_features_": passage.keep(kept),
-            "indicator_": self._fitted_indicator(passage, X),
-            "_filled_with_zero": passage.keep(~(observed.any(0) | informed[kept])),
+            "indicator_": indicator,
         }
 
         def fitted_after(model):
             return known | self._attributes(passage, Y, observed, model)
 
-        model, _ = run_steps(
+        model, self.n_passes_ = run_steps(
             self,
-            completion_passes(Y, observed, settings, alpha),
+            completion_passes(Y, observed, settings, choice.alpha),
             X=X,
             task_name="pass",
-            max_steps=self.n_passes if settings.learns else 1,
+            max_steps=choice.n_passes,
             fitted_after=fitted_after,
         )
         vars(self).update(fitted_after(model))
-        if self.residual_ > self.tol and not settings.decouples:
+        stopped_early = self.n_passes_ < choice.n_passes
+        if self.residual_ > self.tol and not settings.decouples and not stopped_early:
             warnings.warn(
                 f"The linear system was solved to a relative residual of {self.residual_:.2g}, "
                 f"not to tol={self.tol:g}. Increase max_iter={self.max_iter}, alpha or tol.",
@@ -320,19 +352,14 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
 
         Returns
         -------
-        X_completed : array of shape (n_rows, n_kept + n_indicators)
+        X_completed : array of shape (n_rows, n_features_out)
             Observed entries unchanged to the last bit, the others predicted.
         """
-        check_is_fitted(self)
-        passage, X = self._cross(X, reset=False)
-        same_namespace(self, X, attribute="dual_coef_", method="transform")
-        Y, observed = self._entries(passage, X)
-        kept = passage.tensor(self.kept_features_)
-        completed = self._completed(passage, X, Y[:, kept], observed[:, kept])
-        if self.indicator_ is None:
-            return passage.back(completed)
-        flagged = torch.as_tensor(self.indicator_.features_, device=observed.device)
-        return passage.back(torch.cat([completed, ~observed[:, flagged]], dim=1))
+        passage, X, Y, observed = self._open(X, "transform")
+        completed = self._complete(passage, X, Y, observed)
+        if self.indicator_ is not None:
+            completed = append_columns(completed, ~observed[:, self.indicator_.features_])
+        return passage.back(completed)
 
     def score(self, X, y=None):
         """Return minus the root mean square error of the entries that are missing in X.
@@ -351,10 +378,7 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         score : float
             Larger is better; 0.0 if nothing is missing in X.
         """
-        check_is_fitted(self)
-        passage, X = self._cross(X, reset=False)
-        same_namespace(self, X, attribute="dual_coef_", method="score")
-        Y, observed = self._entries(passage, X)
+        passage, X, Y, observed = self._open(X, "score")
         if bool(observed.all()):
             return 0.0
         if y is None or tuple(np.shape(y)) != tuple(Y.shape):
@@ -362,14 +386,10 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
             raise ValueError(
                 f"y must be the true matrix, of the shape of X {tuple(Y.shape)}, got {came}."
             )
-        kept = passage.tensor(self.kept_features_)
-        truth = passage.tensor(y, passage.dtype)[:, kept]
-        counted = ~observed[:, kept] & ~torch.isnan(truth)
-        if not bool(counted.any()):
-            raise ValueError("y is NaN wherever X has a hole: there is no entry to score.")
-        completed = self._completed(passage, X, Y[:, kept], observed[:, kept])
-        errors = (completed - truth)[counted].double()
-        return -float(torch.linalg.vector_norm(errors) / len(errors) ** 0.5)
+        out = self._columns_out(passage)
+        truth = passage.tensor(y, passage.dtype)
+        completed = self._complete(passage, X, Y, observed)
+        return -hidden_error(completed, truth[:, out], observed[:, out])
 
     def posterior_std(self, X):
         """Compute the standard deviation of a new measurement of every missing entry.
@@ -389,39 +409,17 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         The posterior of the Gaussian process with the fitted kernels, exact where rows decouple
         or the other rows are complete; elsewhere the other rows' holes count as extra noise.
         Features learned from the same entries make it overconfident: on drug responses nominal
-        90 % intervals covered 81 %. Costs an eigendecomposition of the row kernel and one
-        factorization of a (n_kept, n_kept) matrix per row.
+        90 % intervals covered 81 %. Costs an eigendecomposition of the row kernel (of the
+        landmarks' kernel, if there are any) and one factorization of a (n_kept, n_kept) matrix
+        per row.
         """
-        check_is_fitted(self)
-        passage, X = self._cross(X, reset=False)
-        same_namespace(self, X, attribute="dual_coef_", method="posterior_std")
-        Y, observed = self._entries(passage, X)
+        passage, X, Y, observed = self._open(X, "posterior_std")
         kept = passage.tensor(self.kept_features_)
-        Y, observed = Y[:, kept], observed[:, kept]
-        model, training_observed = self._model(passage)
-        settings = self._fitted_settings(passage)
-        known = self._training_rows(passage, Y, observed)
-        std = torch.empty_like(Y)
-
-        def fill(places, rows):
-            std[places] = completion_std(
-                rows,
-                observed[places],
-                model,
-                training_observed,
-                settings,
-                self.alpha_,
-            ).to(std.dtype)
-
-        old, new = torch.nonzero(known >= 0).squeeze(1), torch.nonzero(known < 0).squeeze(1)
-        if len(old):
-            fill(old, known[old])
-        for places in new.split(_ROWS_AT_ONCE):
-            fill(places, self._complete_new(passage, X, Y, observed, places))
-        return passage.back(std.masked_fill_(observed, 0))
+        fitted, features = self._imputation(passage), self._features_of(passage, X)
+        return passage.back(imputation_std(fitted, Y[:, kept], observed[:, kept], features))
 
     def get_feature_names_out(self, input_features=None):
-        """Names of the completed columns, then those of the indicators.
+        """Return the names of the completed columns, then those of the indicators.
 
         Parameters
         ----------
@@ -435,10 +433,10 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         """
         check_is_fitted(self)
         names = feature_names_in(self, input_features)
-        kept = names[to_numpy(self.kept_features_)]
+        out = names if self.keep_empty_features else names[to_numpy(self.kept_features_)]
         if self.indicator_ is None:
-            return kept
-        return np.concatenate([kept, self.indicator_.get_feature_names_out(names)])
+            return out
+        return np.concatenate([out, self.indicator_.get_feature_names_out(names)])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -450,12 +448,10 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
     def _check_params(self):
         check_integer(self.depth, "depth", low=1)
         resolve(self.activation)
-        if not (isinstance(self.alpha, str) and self.alpha == "auto"):
-            if isinstance(self.alpha, str):
-                raise ValueError(f"alpha must be 'auto' or a number >= 0, got {self.alpha!r}.")
-            check_number(self.alpha, "alpha", low=0)
+        _check_auto(self.alpha, "alpha", check_number, low=0)
+        _check_auto(self.n_passes, "n_passes", check_integer, low=1)
+        _check_auto(self.n_landmarks, "n_landmarks", check_integer, low=1, none=True)
         check_integer(self.rank, "rank", low=1, none=True)
-        check_integer(self.n_passes, "n_passes", low=1)
         check_number(self.tol, "tol", low=0, high=1, boundaries="neither")
         check_integer(self.max_iter, "max_iter", low=1)
         check_flag(self.standardize, "standardize")
@@ -467,70 +463,71 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         finite = "allow-nan" if _is_nan(self.missing_values) else True
         return cross(self, X, reset=reset, device=self.device, ensure_all_finite=finite)
 
-    def _entries(self, passage, X):
-        """Turn the matrix into a tensor, zero in its holes, and a mask of what it has."""
-        Y = passage.tensor(X)
-        missing = torch.isnan(Y) if _is_nan(self.missing_values) else self.missing_values == Y
-        return Y.masked_fill(missing, 0), ~missing
+    def _open(self, X, method):
+        """Validate the data of a method of the fitted estimator."""
+        check_is_fitted(self)
+        passage, X = self._cross(X, reset=False)
+        same_namespace(self, X, attribute="dual_coef_", method=method)
+        return passage, X, *split_missing(passage.tensor(X), self.missing_values)
 
     def _priors(self, passage, X):
-        sides = (("row_prior", X.shape[0], "row"), ("column_prior", X.shape[1], "column"))
-        return tuple(
-            _prior(passage, getattr(self, name), name, X, count, side)
-            for name, count, side in sides
-        )
+        rows = _prior(passage, self.row_prior, "row_prior", X, X.shape[0], "row")
+        columns = _prior(passage, self.column_prior, "column_prior", X, X.shape[1], "column")
+        return rows, columns
 
-    def _settings(self, rows, columns, kept=None):
-        if columns.features is not None and kept is not None:
-            columns = Prior("given", columns.features[kept])
+    def _settings(self, rows, columns):
         return Settings(
             rows=rows,
             columns=columns,
             depth=self.depth,
             activation=self.activation,
             rank=self.rank,
-            n_passes=self.n_passes,
+            n_passes=getattr(self, "n_passes_", 1),
             standardize=bool(self.standardize),
             tol=self.tol,
             max_iter=self.max_iter,
         )
 
-    def _fitted_settings(self, passage):
-        """Make the settings for new rows, which need of the priors only their kind."""
-        return self._settings(Prior(_kind(self.row_prior)), Prior(_kind(self.column_prior)))
-
-    def _check_size(self, Y, settings):
+    def _sized(self, settings, Y):
+        """Complete the settings with what depends on the size, if there is memory for it."""
         m, n = Y.shape
         if self.rank is not None and settings.learns and self.rank > min(m, n):
             raise ValueError(
                 f"rank must be at most the smaller side of X, {min(m, n)}, got {self.rank}."
             )
-        rows = 0 if settings.decouples else m
+        n_landmarks = self.n_landmarks
+        if n_landmarks == "auto":
+            n_landmarks = _LANDMARKS if m > _EXACT_ROWS else None
+        if settings.decouples or n_landmarks is not None and n_landmarks >= m:
+            n_landmarks = None
+        width = m if n_landmarks is None else 2 * n_landmarks
         require_memory(
-            memory_needed(m, n, rows, Y.element_size()),
+            memory_needed(m, n, 0 if settings.decouples else m * width, Y.element_size()),
             Y.device,
             what=f"Completing {m} x {n} entries",
-            remedy="row_prior='identity' needs no kernel between rows; float32 data need half.",
+            remedy="n_landmarks approximates the kernel between rows, row_prior='identity' needs "
+            "none, and float32 data take half.",
         )
+        chooses = self.alpha == "auto" or (self.n_passes == "auto" and settings.learns)
+        generator, seed = None, 0
+        if chooses or n_landmarks is not None:
+            generator = make_generator(self.random_state)
+            seed = generator.initial_seed()
+        return replace(settings, n_landmarks=n_landmarks, seed=seed), generator
 
-    def _choose_alpha(self, Y, observed, settings):
-        if self.alpha != "auto":
-            return float(self.alpha), {}
-        return choose_alpha(Y, observed, settings, make_generator(self.random_state))
-
-    def _fitted_indicator(self, passage, X):
+    def _fitted_indicator(self, observed):
         if not self.add_indicator:
             return None
-        _, observed = self._entries(passage, X)
-        holes = np.where(observed.cpu().numpy(), 0.0, np.nan)
+        holes = np.where(to_numpy(observed), 0.0, np.nan)
         return MissingIndicator(error_on_new=False).fit(holes)
 
     def _attributes(self, passage, Y, observed, model):
         """Collect the fitted attributes that a model amounts to."""
-        baseline, noise = model.baseline, model.noise
-        completion = torch.where(observed, Y, self._clipped(model.completed))
-        arrays = {
+        baseline, noise, marks = model.baseline, model.noise, model.landmarks
+        completion = clipped(model.completed, self.clip).where(~observed, Y)
+        tensors = {
             "completion_": completion,
+            "observed_": observed,
             "row_offsets_": baseline.row,
             "column_offsets_": baseline.center + baseline.column,
             "column_scales_": baseline.scale,
@@ -539,35 +536,42 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
             "dual_coef_": model.dual,
             "_gains": model.gains,
             "_typical": model.typical[None],
+            "_row_basis": model.row_basis,
             "_row_noise": noise.row,
             "_column_noise": noise.column,
             "_noise_level": noise.level[None],
+            "landmarks_": None if marks is None else marks.rows,
+            "_landmark_factor": None if marks is None else marks.factor,
+            "_landmark_pull": None if marks is None else marks.pull,
         }
-        return {name: passage.keep(value) for name, value in arrays.items()} | {
-            "_row_basis": None if model.row_basis is None else passage.keep(model.row_basis),
+        kept = {name: None if x is None else passage.keep(x) for name, x in tensors.items()}
+        return kept | {
             "residual_": float(model.residual),
             "amplitude_": float(model.amplitude),
             "jitter_": model.jitter,
             "n_iter_": model.n_iter,
         }
 
-    def _model(self, passage):
-        """Rebuild the fitted model from the attributes, and the training mask."""
+    def _imputation(self, passage):
+        """Rebuild the fitted model from the attributes."""
 
         def tensor(name):
-            return passage.tensor(getattr(self, name))
+            value = getattr(self, name)
+            return None if value is None else passage.tensor(value)
 
-        observed = tensor("observed_")
-        column = tensor("column_offsets_")
+        column, marks = tensor("column_offsets_"), None
+        if self.landmarks_ is not None:
+            marks = Landmarks(*map(tensor, ("landmarks_", "_landmark_factor", "_landmark_pull")))
         model = Completion(
             completed=tensor("completion_"),
             baseline=Baseline(
                 column.new_zeros(()), tensor("row_offsets_"), column, tensor("column_scales_")
             ),
             row_features=tensor("row_features_"),
-            row_basis=None if self._row_basis is None else tensor("_row_basis"),
+            row_basis=tensor("_row_basis"),
             gains=tensor("_gains"),
             typical=tensor("_typical")[0],
+            landmarks=marks,
             column_kernel=tensor("column_kernel_"),
             noise=Noise(tensor("_row_noise"), tensor("_column_noise"), tensor("_noise_level")[0]),
             dual=tensor("dual_coef_"),
@@ -576,56 +580,50 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
             n_iter=self.n_iter_,
             jitter=self.jitter_,
         )
-        return model, observed
-
-    def _completed(self, passage, X, Y, observed):
-        known = self._training_rows(passage, Y, observed)
-        completed = passage.tensor(self.completion_)[known.clamp_min(0)].to(Y.dtype)
-        new = torch.nonzero(known < 0).squeeze(1)
-        for places in new.split(_ROWS_AT_ONCE):
-            rows = self._complete_new(passage, X, Y, observed, places)
-            completed[places] = self._clipped(rows.completed).to(Y.dtype)
-        completed[:, passage.tensor(self._filled_with_zero)] = 0
-        return torch.where(observed, Y, completed)
-
-    def _complete_new(self, passage, X, Y, observed, places) -> NewRows:
-        model, training_observed = self._model(passage)
-        dtype = model.dual.dtype
-        features = None
-        if callable(self.row_prior):
-            prior = _prior(passage, self.row_prior, "row_prior", X, X.shape[0], "row")
-            features = prior.features[places].to(dtype)
-        return complete_new_rows(
-            Y[places].to(dtype),
-            observed[places],
-            model,
-            training_observed.to(dtype).mean(0),
-            self._fitted_settings(passage),
-            self.alpha_,
-            features,
+        # Of the priors, new rows need to know only the kind. Only an array tells rows apart that
+        # have the same entries.
+        kind = _kind(self.row_prior)
+        return Imputation(
+            model=model,
+            observed=tensor("observed_"),
+            settings=self._settings(Prior(kind), Prior(_kind(self.column_prior))),
+            alpha=self.alpha_,
+            by_position=kind == "given" and not callable(self.row_prior),
+            bounds=self.clip,
         )
 
-    def _training_rows(self, passage, Y, observed):
-        """Index of the training row that each row is, holes included; -1 for new rows."""
-        trained = _contents(passage.tensor(self.completion_), passage.tensor(self.observed_))
-        places = {}
-        for place, content in enumerate(trained):
-            places.setdefault(content, []).append(place)
-        # Only an array tells rows apart that have the same entries.
-        by_position = _kind(self.row_prior) == "given" and not callable(self.row_prior)
-        known = []
-        for position, content in enumerate(_contents(Y, observed)):
-            found = places.get(content, [-1])
-            ambiguous = by_position and len(found) > 1
-            known.append(position if position in found else -1 if ambiguous else found[0])
-        return torch.tensor(known, dtype=torch.int64, device=Y.device)
+    def _features_of(self, passage, X):
+        """Make the function that looks up what a callable prior says of some rows of X."""
+        if not callable(self.row_prior):
+            return lambda places: None
+        prior = _prior(passage, self.row_prior, "row_prior", X, X.shape[0], "row")
+        return lambda places: prior.features[places]
 
-    def _clipped(self, values):
-        return values if self.clip is None else values.clamp(*self.clip)
+    def _complete(self, passage, X, Y, observed):
+        kept = passage.tensor(self.kept_features_)
+        fitted, features = self._imputation(passage), self._features_of(passage, X)
+        # Holes of Y hold zeros already: what columns without any data are filled with.
+        Y[:, kept] = impute(fitted, Y[:, kept], observed[:, kept], features)
+        return Y[:, self._columns_out(passage)]
+
+    def _columns_out(self, passage):
+        return slice(None) if self.keep_empty_features else passage.tensor(self.kept_features_)
 
 
 def _is_nan(value):
     return isinstance(value, float) and bool(np.isnan(value))
+
+
+def _given(value):
+    return None if isinstance(value, str) else value
+
+
+def _check_auto(value, name, check, **bounds):
+    if isinstance(value, str):
+        if value != "auto":
+            raise ValueError(f"{name} must be 'auto' or a number, got {value!r}.")
+    else:
+        check(value, name, **bounds)
 
 
 def _kind(prior):
@@ -646,17 +644,3 @@ def _prior(passage, value, name, X, count, side):
             f"got shape {features.shape}."
         )
     return Prior("given", passage.tensor(features, passage.dtype))
-
-
-def _informed(columns, observed):
-    """Columns that the prior says something about, so that they are predicted unseen."""
-    if columns.features is None:
-        return torch.zeros_like(observed[0])
-    return (columns.features != 0).any(1)
-
-
-def _contents(Y, observed):
-    """Turn rows into bytes: equal for rows with the same holes and the same values."""
-    # Adding zero turns -0.0 into 0.0; NaN stands for every hole.
-    rows = torch.where(observed, Y.double() + 0.0, torch.nan).cpu().numpy()
-    return [row.tobytes() for row in rows]

@@ -1,0 +1,225 @@
+"""Choose the ridge and the number of passes from the observed entries alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from skoverparam.completion._dense import (
+    Settings,
+    kernels_from,
+    next_profiles,
+    solve,
+    standardized,
+)
+from skoverparam.completion._masked_rows import solve_masked_rows
+from skoverparam.completion._noise import estimate_noise, uniform_noise
+
+# The search starts with three values in lockstep and walks on by factors of four while the best
+# is at an end and walking pays. Errors are flat around the best: finer steps would not repay.
+_START = (0.125, 0.5, 2.0)
+_STEP = 4.0
+_SMALLEST, _LARGEST = 0.5 * _STEP**-6, 0.5 * _STEP**4
+_DEFAULT_ALPHA = 0.5
+
+_MOST_PASSES = 10
+_DEFAULT_PASSES = 3
+# The pass whose kernels the ridge is chosen on: the first one knows only the holey profiles.
+_PASS_OF_CHOICE = 2
+
+# A step of either search that gains less than this is not worth its price.
+_WORTHWHILE = 1e-3
+
+_HELD_OUT_SHARE = 0.1
+# With fewer entries than this a held-out tenth says nothing.
+_FEWEST_ENTRIES = 30
+_TOL = 3e-2
+
+Errors = Callable[[Sequence[float]], list[float]]
+
+
+class Choice(NamedTuple):
+    """What was chosen, and the errors on left-out entries that speak for it.
+
+    Attributes
+    ----------
+    alpha : float
+        The ridge.
+
+    n_passes : int
+        How many passes to make.
+
+    alpha_errors : dict of float to float
+        Root mean square error, in the user's units, of every ridge tried.
+
+    pass_errors : list of float
+        The same after each pass that was tried.
+    """
+
+    alpha: float
+    n_passes: int
+    alpha_errors: dict[float, float]
+    pass_errors: list[float]
+
+
+def choose(
+    Y: Tensor,
+    observed: Tensor,
+    settings: Settings,
+    alpha: float | None,
+    n_passes: int | None,
+    generator: torch.Generator,
+) -> Choice:
+    """Choose what is None with the smallest error on entries not used to predict them.
+
+    Parameters
+    ----------
+    Y, observed, settings
+        As in ``completion_passes``; the number of passes in the settings does not matter.
+
+    alpha : float or None
+        The ridge, None to choose it.
+
+    n_passes : int or None
+        How many passes to make, None to choose it.
+
+    generator : torch.Generator
+        Draws the entries to hold out, where some are.
+
+    Notes
+    -----
+    Where rows decouple and the features of columns are given, the error is leave-one-entry-out in
+    closed form: ``a_j / (K^-1)_jj``, for every observed entry. Two-sided models have no such
+    closed form, and features learned from an entry betray it: there a tenth of the entries is
+    held out, offsets and features are learned without it, and ridges are solved in lockstep.
+    Passes go on while they lower the error.
+    """
+    if not settings.learns:
+        n_passes = 1
+    if alpha is not None and n_passes is not None:
+        return Choice(alpha, n_passes, {}, [])
+    if int(observed.sum()) < _FEWEST_ENTRIES:
+        return Choice(alpha or _DEFAULT_ALPHA, n_passes or _DEFAULT_PASSES, {}, [])
+    if settings.decouples and not settings.learns:
+        alpha, errors = _search(_leave_one_out(Y, observed, settings))
+        return Choice(alpha, 1, errors, [])
+    return _hold_out(Y, observed, settings, alpha, n_passes, generator)
+
+
+def _hold_out(
+    Y: Tensor,
+    observed: Tensor,
+    settings: Settings,
+    alpha: float | None,
+    n_passes: int | None,
+    generator: torch.Generator,
+) -> Choice:
+    trial = _Trial(Y, observed, replace(settings, max_iter=200), generator)
+    found: dict[float, float] = {}
+    pass_errors: list[float] = []
+    most = n_passes or _MOST_PASSES
+    for number in range(1, most + 1):
+        if alpha is None and number == min(_PASS_OF_CHOICE, most):
+            alpha, found = _search(trial.errors)
+            if n_passes is not None:
+                break
+        pass_errors.append(trial.advance(_DEFAULT_ALPHA if alpha is None else alpha))
+        gain = 1 - pass_errors[-1] / max(pass_errors[-2:][0], torch.finfo(torch.float64).tiny)
+        if number > _PASS_OF_CHOICE and gain < _WORTHWHILE:
+            break
+    assert alpha is not None
+    if n_passes is None:
+        n_passes = min(range(len(pass_errors)), key=pass_errors.__getitem__) + 1
+    return Choice(alpha, n_passes, found, pass_errors)
+
+
+class _Trial:
+    """A completion without the held-out entries, judged by them after every pass."""
+
+    def __init__(
+        self, Y: Tensor, observed: Tensor, settings: Settings, generator: torch.Generator
+    ) -> None:
+        held = _draw_entries(observed, generator)
+        self.training, self.held, self.settings = observed & ~held, held, settings
+        Z, baseline = standardized(Y, self.training, settings)
+        target = (Y - baseline.of_rows()) / baseline.scale
+        # Nothing but a choice comes out of this, and it does not need double precision.
+        self.Z, self.target = Z.float(), target.float()
+        self.magnitude = float(baseline.scale.max())
+        self.weights = (held * (baseline.scale / self.magnitude)).float()
+        self.noise, self.dual = uniform_noise(self.Z), torch.zeros_like(self.Z)
+        self.model = kernels_from(self.Z, self.training, settings)
+
+    def errors(self, alphas: Sequence[float]) -> list[float]:
+        """Root mean square errors of several ridges with the kernels of this pass."""
+        return [self._error(dual) for dual in self._solve(alphas)]
+
+    def advance(self, alpha: float) -> float:
+        """Solve this pass, and prepare the next one."""
+        self.dual = self._solve([alpha])[0]
+        error = self._error(self.dual)
+        f = self.model.times(self.dual)
+        self.noise = estimate_noise((self.Z - f) * self.training, self.training)
+        Q = next_profiles(self.Z, f, self.training)
+        self.model = kernels_from(Q, self.training, self.settings)
+        return error
+
+    def _solve(self, alphas: Sequence[float]) -> Tensor:
+        Z = self.Z
+        ridge = torch.tensor(alphas, dtype=Z.dtype, device=Z.device)
+        start = self.dual.expand(len(alphas), *Z.shape)
+        return solve(
+            self.model, Z, self.training, self.noise, ridge, start, _TOL, self.settings
+        ).dual
+
+    def _error(self, dual: Tensor) -> float:
+        off = (self.model.times(dual) - self.target) * self.weights
+        return self.magnitude * _root_mean_square(off, self.held)
+
+
+def _search(errors: Errors) -> tuple[float, dict[float, float]]:
+    tried = dict(zip(_START, errors(_START), strict=True))
+    while True:
+        best = min(tried, key=tried.__getitem__)
+        inner = best * _STEP if best == min(tried) else best / _STEP
+        outer = best**2 / inner
+        pays = tried[inner] - tried[best] > _WORTHWHILE * tried[inner]
+        if outer in tried or not pays or not _SMALLEST <= outer <= _LARGEST:
+            return best, dict(sorted(tried.items()))
+        tried[outer] = errors([outer])[0]
+
+
+def _leave_one_out(Y: Tensor, observed: Tensor, settings: Settings) -> Errors:
+    Z, baseline = standardized(Y, observed, settings)
+    C = kernels_from(Z, observed, settings).C
+    magnitude = float(baseline.scale.max())
+    weights = observed * (baseline.scale / magnitude)
+
+    def errors(alphas: Sequence[float]) -> list[float]:
+        found = []
+        for alpha in alphas:
+            ridge = Z.new_full((len(Z),), alpha)
+            left_out = solve_masked_rows(C, Z, observed, ridge, leave_one_out=True).leave_one_out
+            assert left_out is not None
+            found.append(magnitude * _root_mean_square(left_out * weights, observed))
+        return found
+
+    return errors
+
+
+def _draw_entries(observed: Tensor, generator: torch.Generator) -> Tensor:
+    """Hold out a tenth of the observed entries, chosen by a draw on the CPU."""
+    places = torch.nonzero(observed.cpu().flatten()).squeeze(1)
+    n_held = max(int(_HELD_OUT_SHARE * len(places)), 1)
+    chosen = places[torch.randperm(len(places), generator=generator)[:n_held]]
+    held = torch.zeros(observed.numel(), dtype=torch.bool)
+    held[chosen] = True
+    return held.view(observed.shape).to(observed.device)
+
+
+def _root_mean_square(weighted: Tensor, counted: Tensor) -> float:
+    return float((weighted.double().square().sum() / counted.sum()).sqrt())

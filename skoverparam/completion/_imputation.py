@@ -1,0 +1,138 @@
+"""Fill the holes of any rows with a fitted completion: training rows and new ones alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from skoverparam.completion._dense import Completion, Settings
+from skoverparam.completion._new_rows import NewRows, complete_new_rows
+from skoverparam.completion._observed import indices
+from skoverparam.completion._uncertainty import completion_std
+
+_ROWS_AT_ONCE = 1024
+
+
+class Imputation(NamedTuple):
+    """A fitted completion and how it was fitted.
+
+    Attributes
+    ----------
+    model : Completion
+        Its ``completed`` holds the training matrix with its holes filled.
+
+    observed : Tensor of shape (m, n), bool
+        The training mask.
+
+    settings : Settings
+        As in the fit; priors may leave out their features.
+
+    alpha : float
+        As in the fit.
+
+    by_position : bool
+        Whether equal training rows may differ in what the row prior says of them.
+
+    bounds : (float, float) or None
+        Bounds of predicted values.
+    """
+
+    model: Completion
+    observed: Tensor
+    settings: Settings
+    alpha: float
+    by_position: bool
+    bounds: tuple[float, float] | None
+
+
+Features = Callable[[Tensor], Tensor | None]
+
+
+def impute(fitted: Imputation, Y: Tensor, observed: Tensor, features: Features) -> Tensor:
+    """Complete rows: training rows as in the joint fit, every other one by itself.
+
+    Parameters
+    ----------
+    fitted : Imputation
+        The fitted model.
+
+    Y, observed : Tensor of shape (b, n)
+        The rows, and which of their entries are there.
+
+    features : callable
+        Maps row indices to the side information about these rows, or to None.
+
+    Returns
+    -------
+    Tensor of shape (b, n)
+        Observed entries unchanged, the others predicted.
+    """
+    known = _training_rows(fitted, Y, observed)
+    completed = fitted.model.completed[known.clamp_min(0)].to(Y.dtype)
+    for places in indices(known < 0).split(_ROWS_AT_ONCE):
+        rows = _complete_new(fitted, Y, observed, places, features)
+        completed[places] = clipped(rows.completed, fitted.bounds).to(Y.dtype)
+    return torch.where(observed, Y, completed)
+
+
+def imputation_std(fitted: Imputation, Y: Tensor, observed: Tensor, features: Features) -> Tensor:
+    """Compute the standard deviation of missing entries; zero where something was observed."""
+    known = _training_rows(fitted, Y, observed)
+    std = torch.zeros_like(Y)
+
+    def fill(places: Tensor, rows: NewRows | Tensor) -> None:
+        model, trained, settings, alpha, *_ = fitted
+        found = completion_std(rows, observed[places], model, trained, settings, alpha)
+        std[places] = found.to(std.dtype)
+
+    old = indices(known >= 0)
+    if len(old):
+        fill(old, known[old])
+    for places in indices(known < 0).split(_ROWS_AT_ONCE):
+        fill(places, _complete_new(fitted, Y, observed, places, features))
+    return std.masked_fill_(observed, 0)
+
+
+def clipped(values: Tensor, bounds: tuple[float, float] | None) -> Tensor:
+    """Keep predictions within bounds, if there are any."""
+    return values if bounds is None else values.clamp(*bounds)
+
+
+def _complete_new(
+    fitted: Imputation, Y: Tensor, observed: Tensor, places: Tensor, features: Features
+) -> NewRows:
+    model = fitted.model
+    dtype = model.dual.dtype
+    given = features(places)
+    return complete_new_rows(
+        Y[places].to(dtype),
+        observed[places],
+        model,
+        fitted.observed.to(dtype).mean(0),
+        fitted.settings,
+        fitted.alpha,
+        None if given is None else given.to(dtype),
+    )
+
+
+def _training_rows(fitted: Imputation, Y: Tensor, observed: Tensor) -> Tensor:
+    """Find the training row that each row is, holes included; -1 for new rows."""
+    places: dict[bytes, list[int]] = {}
+    for place, content in enumerate(_contents(fitted.model.completed, fitted.observed)):
+        places.setdefault(content, []).append(place)
+    known = []
+    for position, content in enumerate(_contents(Y, observed)):
+        found = places.get(content, [-1])
+        ambiguous = fitted.by_position and len(found) > 1
+        known.append(position if position in found else -1 if ambiguous else found[0])
+    return torch.tensor(known, dtype=torch.int64, device=Y.device)
+
+
+def _contents(Y: Tensor, observed: Tensor) -> list[bytes]:
+    """Turn rows into bytes: equal for rows with the same holes and the same values."""
+    # Adding zero turns -0.0 into 0.0; NaN stands for every hole.
+    rows = torch.where(observed, Y.double() + 0.0, torch.nan).cpu().numpy()
+    return [row.tobytes() for row in rows]

@@ -1,0 +1,40 @@
+"""Which entries of a matrix are there, and which of its columns are worth keeping."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def split_missing(X: Tensor, missing_value: float) -> tuple[Tensor, Tensor]:
+    """Return the matrix with zeros in its holes, and the mask of what was observed."""
+    missing = torch.isnan(X) if math.isnan(missing_value) else X.eq(missing_value)
+    return X.masked_fill(missing, 0), ~missing
+
+
+def informed_columns(features: Tensor | None, observed: Tensor) -> Tensor:
+    """Find the columns that side information says something about, observed or not."""
+    if features is None:
+        return torch.zeros_like(observed[0])
+    return (features != 0).any(1)
+
+
+def indices(mask: Tensor) -> Tensor:
+    """List where a vector of booleans is true."""
+    return torch.nonzero(mask).squeeze(1)
+
+
+def hidden_error(completed: Tensor, truth: Tensor, observed: Tensor) -> float:
+    """Root mean square error where nothing was observed and the truth is known."""
+    counted = ~observed & ~torch.isnan(truth)
+    if not bool(counted.any()):
+        raise ValueError("y is NaN wherever X has a hole: there is no entry to score.")
+    errors = (completed - truth)[counted].double()
+    return float(torch.linalg.vector_norm(errors) / len(errors) ** 0.5)
+
+
+def append_columns(X: Tensor, flags: Tensor) -> Tensor:
+    """Append booleans as columns of zeros and ones."""
+    return torch.cat([X, flags.to(X.dtype)], dim=1)
