@@ -21,15 +21,16 @@ from skoverparam.completion._noise import estimate_noise, uniform_noise
 
 # The search starts with three values in lockstep and walks on by factors of four while the best
 # is at an end and walking pays. Errors are flat around the best: finer steps would not repay.
-_START = (0.125, 0.5, 2.0)
-_STEP = 4.0
-_SMALLEST, _LARGEST = 0.5 * _STEP**-6, 0.5 * _STEP**4
 _DEFAULT_ALPHA = 0.5
+_STEP = 4.0
+_SMALLEST, _LARGEST = _DEFAULT_ALPHA * _STEP**-6, _DEFAULT_ALPHA * _STEP**4
 
 _MOST_PASSES = 10
 _DEFAULT_PASSES = 3
-# The pass whose kernels the ridge is chosen on: the first one knows only the holey profiles.
+# The pass whose kernels the ridge is chosen on: the first one knows only the holey profiles. After
+# many passes the kernels are different ones, and the ridge is looked at again.
 _PASS_OF_CHOICE = 2
+_MANY_PASSES = 5
 
 # A step of either search that gains less than this is not worth its price.
 _WORTHWHILE = 1e-3
@@ -134,6 +135,8 @@ def _hold_out(
     assert alpha is not None
     if n_passes is None:
         n_passes = min(range(len(pass_errors)), key=pass_errors.__getitem__) + 1
+    if found and n_passes >= _MANY_PASSES:
+        alpha, found = _search(trial.errors, alpha)
     return Choice(alpha, n_passes, found, pass_errors)
 
 
@@ -181,8 +184,9 @@ class _Trial:
         return self.magnitude * _root_mean_square(off, self.held)
 
 
-def _search(errors: Errors) -> tuple[float, dict[float, float]]:
-    tried = dict(zip(_START, errors(_START), strict=True))
+def _search(errors: Errors, center: float = _DEFAULT_ALPHA) -> tuple[float, dict[float, float]]:
+    start = (center / _STEP, center, center * _STEP)
+    tried = dict(zip(start, errors(start), strict=True))
     while True:
         best = min(tried, key=tried.__getitem__)
         inner = best * _STEP if best == min(tried) else best / _STEP
