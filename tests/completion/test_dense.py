@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from skoverparam.completion._dense import Prior, Settings, completion_passes, row_kernel
+from skoverparam.completion._dense import (
+    Prior,
+    Settings,
+    completion_passes,
+    kernels_from,
+    row_kernel,
+    standardized,
+)
 from skoverparam.completion._new_rows import complete_new_rows
 from skoverparam.completion._uncertainty import completion_std
 from skoverparam.kernels._fully_connected import fully_connected_ntk
@@ -180,3 +187,40 @@ def test_rank_reduces_profiles_and_full_rank_changes_nothing(matrix):
     torch.testing.assert_close(whole.completed, full.completed, rtol=0, atol=1e-8)
     assert low.row_features.shape == (15, 2 + 9)
     assert not torch.allclose(whole.completed, low.completed, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["learned", "given"])
+def test_all_rows_as_landmarks_change_nothing(matrix, kind):
+    # The approximation error of a partial Cholesky factor with every pivot is rounding.
+    Y, observed, side = matrix
+    rows = side["rows"] if kind == "given" else LEARNED
+    exact, landmarks = (
+        make_settings(rows, LEARNED, n_landmarks=number, tol=1e-10) for number in (None, len(Y))
+    )
+    a, b = (last(completion_passes(Y, observed, s, 0.3)) for s in (exact, landmarks))
+    torch.testing.assert_close(a.completed, b.completed, rtol=0, atol=1e-6)
+    assert sorted(b.landmarks.rows.tolist()) == list(range(len(Y)))
+
+    new = (Y[:4] + 0.5, observed[:4])
+    share = observed.double().mean(0)
+    given = side["rows"].features[:4] if kind == "given" else None
+    c, d = (
+        complete_new_rows(*new, model, share, settings, 0.3, given)
+        for model, settings in ((a, exact), (b, landmarks))
+    )
+    torch.testing.assert_close(c.completed, d.completed, rtol=0, atol=1e-6)
+    for rows_c, rows_d in ((c, d), (torch.arange(4), torch.arange(4))):
+        std_c = completion_std(rows_c, new[1], a, observed, exact, 0.3)
+        std_d = completion_std(rows_d, new[1], b, observed, landmarks, 0.3)
+        torch.testing.assert_close(std_c, std_d, rtol=1e-5, atol=0)
+
+
+def test_few_landmarks_keep_the_diagonal(matrix):
+    Y, observed, _ = matrix
+    settings = make_settings(LEARNED, LEARNED, n_landmarks=4)
+    Z, _ = standardized(Y, observed, settings)
+    model = kernels_from(Z, observed, settings)
+    dense = model.R @ torch.eye(len(Y), dtype=Y.dtype, device=Y.device)
+    torch.testing.assert_close(dense.diagonal(), model.gains.square(), rtol=0, atol=1e-12)
+    assert torch.linalg.eigvalsh(dense).min() > 0
+    assert model.R.factor.shape == (15, 4)

@@ -440,3 +440,30 @@ def test_the_gpu_agrees_with_the_cpu(data):
     cuda = NTKMatrixCompleter(device="cuda", **settings).fit(X)
     np.testing.assert_allclose(cuda.transform(X), cpu.transform(X), rtol=0, atol=1e-6)
     assert isinstance(cuda.dual_coef_, np.ndarray)
+
+
+def test_landmarks_cost_little_accuracy():
+    X, X_true = low_rank(m=300)
+    exact = NTKMatrixCompleter(n_landmarks=None, random_state=0).fit(X)
+    few = NTKMatrixCompleter(n_landmarks=100, random_state=0).fit(X)
+    assert exact.landmarks_ is None
+    assert few.landmarks_.shape == (100,)
+    assert few.score(X, X_true) > 1.5 * exact.score(X, X_true)
+    new, new_true = low_rank(m=310, seed=0)
+    new, new_true = new[:10] + 0.1, new_true[:10] + 0.1
+    np.testing.assert_allclose(few.transform(new)[3], few.transform(new[3:4])[0], atol=1e-11)
+    assert np.isfinite(few.posterior_std(new)).all()
+    assert np.isfinite(few.posterior_std(X)).all()
+    again = pickle.loads(pickle.dumps(few))
+    np.testing.assert_array_equal(again.transform(new), few.transform(new))
+
+
+def test_passes_go_on_while_they_pay(data):
+    X, X_true = data
+    one = NTKMatrixCompleter(n_passes=1, random_state=0).fit(X)
+    auto = NTKMatrixCompleter(random_state=0).fit(X)
+    assert one.n_passes_ == 1
+    assert one.pass_errors_ == []
+    assert auto.n_passes_ > 1
+    assert auto.n_passes_ == 1 + int(np.argmin(auto.pass_errors_))
+    assert auto.score(X, X_true) > one.score(X, X_true)
