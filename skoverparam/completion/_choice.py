@@ -59,12 +59,17 @@ class Choice(NamedTuple):
 
     pass_errors : list of float
         The same after each pass that was tried.
+
+    held_out_variance : float or None
+        Mean squared error of the held-out entries in units of their columns' scales; None if
+        nothing was held out.
     """
 
     alpha: float
     n_passes: int
     alpha_errors: dict[float, float]
     pass_errors: list[float]
+    held_out_variance: float | None = None
 
 
 def choose(
@@ -137,7 +142,7 @@ def _hold_out(
         n_passes = min(range(len(pass_errors)), key=pass_errors.__getitem__) + 1
     if found and n_passes >= _MANY_PASSES:
         alpha, found = _search(trial.errors, alpha)
-    return Choice(alpha, n_passes, found, pass_errors)
+    return Choice(alpha, n_passes, found, pass_errors, trial.variance(alpha))
 
 
 class _Trial:
@@ -170,6 +175,11 @@ class _Trial:
         Q = next_profiles(self.Z, f, self.training)
         self.model = kernels_from(Q, self.training, self.settings)
         return error
+
+    def variance(self, alpha: float) -> float:
+        """Mean squared standardized error with the kernels of this pass."""
+        off = self.model.times(self._solve([alpha])[0]) - self.target
+        return _root_mean_square(off * self.held, self.held) ** 2
 
     def _solve(self, alphas: Sequence[float]) -> Tensor:
         Z = self.Z

@@ -14,6 +14,7 @@ from skoverparam.completion._observed import indices
 from skoverparam.completion._uncertainty import completion_std
 
 _ROWS_AT_ONCE = 1024
+_ROWS_TO_CALIBRATE = 200
 
 
 class Imputation(NamedTuple):
@@ -38,6 +39,9 @@ class Imputation(NamedTuple):
 
     bounds : (float, float) or None
         Bounds of predicted values.
+
+    held_out_variance : float or None
+        Mean squared error of entries held out in the fit, in units of their columns' scales.
     """
 
     model: Completion
@@ -46,6 +50,7 @@ class Imputation(NamedTuple):
     alpha: float
     by_position: bool
     bounds: tuple[float, float] | None
+    held_out_variance: float | None
 
 
 Features = Callable[[Tensor], Tensor | None]
@@ -79,21 +84,37 @@ def impute(fitted: Imputation, Y: Tensor, observed: Tensor, features: Features) 
 
 
 def imputation_std(fitted: Imputation, Y: Tensor, observed: Tensor, features: Features) -> Tensor:
-    """Compute the standard deviation of missing entries; zero where something was observed."""
+    """Compute the standard deviation of missing entries; zero where something was observed.
+
+    Features learned from the entries that they then explain make the posterior overconfident.
+    Where entries were held out in the fit, the posterior is scaled so that its mean variance over
+    the holes of the training matrix (of some rows, if they are many) is their mean squared error.
+    """
     known = _training_rows(fitted, Y, observed)
     std = torch.zeros_like(Y)
-
-    def fill(places: Tensor, rows: NewRows | Tensor) -> None:
-        model, trained, settings, alpha, *_ = fitted
-        found = completion_std(rows, observed[places], model, trained, settings, alpha)
-        std[places] = found.to(std.dtype)
-
     old = indices(known >= 0)
     if len(old):
-        fill(old, known[old])
+        std[old] = _std(fitted, known[old], observed[old]).to(std.dtype)
     for places in indices(known < 0).split(_ROWS_AT_ONCE):
-        fill(places, _complete_new(fitted, Y, observed, places, features))
-    return std.masked_fill_(observed, 0)
+        rows = _complete_new(fitted, Y, observed, places, features)
+        std[places] = _std(fitted, rows, observed[places]).to(std.dtype)
+    return std.mul_(_calibration(fitted)).masked_fill_(observed, 0)
+
+
+def _std(fitted: Imputation, rows: NewRows | Tensor, observed: Tensor) -> Tensor:
+    model, trained, settings, alpha, *_ = fitted
+    return completion_std(rows, observed, model, trained, settings, alpha)
+
+
+def _calibration(fitted: Imputation) -> float:
+    incomplete = indices(~fitted.observed.all(1))
+    if fitted.held_out_variance is None or not len(incomplete):
+        return 1.0
+    sample = incomplete[:: -(-len(incomplete) // _ROWS_TO_CALIBRATE)]
+    holes = ~fitted.observed[sample]
+    standardized = _std(fitted, sample, ~holes) / fitted.model.baseline.scale
+    predicted = float(standardized.square()[holes].mean())
+    return (fitted.held_out_variance / predicted) ** 0.5 if predicted > 0 else 1.0
 
 
 def clipped(values: Tensor, bounds: tuple[float, float] | None) -> Tensor:

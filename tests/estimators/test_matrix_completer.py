@@ -190,7 +190,8 @@ def test_posterior_std_orders_errors_and_is_zero_where_observed(data, fitted):
     assert (std[~holes] == 0).all()
     assert (std[holes] > 0).all()
     z = (fitted.transform(X) - X_true)[holes] / std[holes]
-    assert 0.5 < z.std() < 2.0
+    # Calibrated on entries that were held out: hidden ones have standardized errors near one.
+    assert 0.8 < z.std() < 1.25
     new, new_true = low_rank(m=30, seed=0)
     alone = fitted.posterior_std(new[2:3])
     np.testing.assert_allclose(alone, fitted.posterior_std(new)[2:3], rtol=1e-9)
