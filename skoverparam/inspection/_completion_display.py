@@ -10,6 +10,7 @@ from skoverparam._params import check_option
 from skoverparam.completion._features import feature_kernel
 
 _HOLE = "0.85"  # a light gray that is in neither color map
+_MOST_ROWS = 5000  # a picture of a larger kernel shows nothing and costs gigabytes
 
 
 class MatrixCompletionDisplay:
@@ -107,7 +108,8 @@ class MatrixCompletionDisplay:
         Parameters
         ----------
         estimator : transformer
-            A fitted imputer. :class:`skoverparam.NTKMatrixCompleter` also lends its kernels.
+            A fitted imputer. :class:`skoverparam.NTKMatrixCompleter` also lends its kernels, that
+            of the rows up to 5000 of them.
 
         X : array-like of shape (n_samples, n_features)
             The matrix with its holes.
@@ -139,7 +141,7 @@ class MatrixCompletionDisplay:
         kernels = {}
         if hasattr(estimator, "column_kernel_"):
             kernels["column_kernel"] = to_numpy(estimator.column_kernel_)
-        if hasattr(estimator, "row_features_"):
+        if hasattr(estimator, "row_features_") and len(X) <= _MOST_ROWS:
             kernels["row_kernel"] = _row_kernel(estimator)
         return cls.from_matrices(
             X,
