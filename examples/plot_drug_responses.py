@@ -1,7 +1,7 @@
 """
-===================================
+====================================
 Completing a table of drug responses
-===================================
+====================================
 
 How strongly a drug acts on a cancer cell line is measured in screens. They leave holes: single
 entries that failed, and whole drugs that were never tried on the cell lines of one tissue. Here
@@ -110,6 +110,7 @@ ax.set_xticks(places, imputers)
 ax.set(ylabel="RMSE of held-out entries", title="Ten percent of the entries hidden")
 ax.margins(y=0.12)
 ax.legend(title="hidden", frameon=False)
+plt.show()
 
 # %%
 # A look at the completion

@@ -65,6 +65,7 @@ ax.set(
     xticks=shares,
 )
 ax.legend(frameon=False)
+plt.show()
 
 # %%
 # While most pixels are there, an average of the nearest digits serves the classifier best: it
