@@ -9,9 +9,14 @@ from torch import Tensor
 
 from ._entries import Entries
 
-_ROUNDS = 40
+_ROUNDS = 50
+# Stop when no variance changes by more than this share of itself.
+_SETTLED = 1e-3
 # A component of variance below this share of the values' variance is noise of the estimation.
 _SMALLEST_SHARE = 1e-6
+# Offsets of ids that are seen once each cannot be told from noise: a factor with fewer entries per
+# id than this has none.
+_FEWEST_ENTRIES_PER_ID = 1.5
 # Every id's noise is estimated as if this many entries of the average noise had been seen, too.
 _NOISE_PRIOR_COUNT = 5.0
 
@@ -72,13 +77,22 @@ def estimate_bias_components(entries: Entries) -> BiasComponents:
     if not float(spread) > torch.finfo(y.dtype).eps * float(mean.square()):
         return _constant(entries, float(mean))
     offsets = [y.new_zeros(size) for size in entries.sizes]
-    counts = [_sums(w, ids, size) for ids, size in zip(entries.codes.T, entries.sizes, strict=True)]
-    variances = [spread / 4 for _ in entries.sizes]
+    counts = [
+        _sums(w, ids, size) for ids, size in zip(entries.codes.T, entries.sizes, strict=True)
+    ]
+    known = [
+        f
+        for f, count in enumerate(counts)
+        if len(y) >= _FEWEST_ENTRIES_PER_ID * int((count > 0).sum())
+    ]
+    variances = [spread / 4 if f in known else 0 * spread for f in range(len(counts))]
     noise = spread.clone()
     rest = y - mean
     for _ in range(_ROUNDS):
+        before = torch.stack([noise, *variances])
         uncertainty = torch.zeros_like(y)
-        for f, ids in enumerate(entries.codes.T):
+        for f in known:
+            ids = entries.codes[:, f]
             rest += offsets[f][ids]
             precision = counts[f] / noise + 1 / variances[f]
             offsets[f] = _sums(w * rest, ids, entries.sizes[f]) / noise / precision
@@ -89,6 +103,9 @@ def estimate_bias_components(entries: Entries) -> BiasComponents:
         shift = (w * rest).sum() / total
         mean, rest = mean + shift, rest - shift
         noise = ((w * (rest.square() + uncertainty)).sum() / total).clamp_min(floor)
+        after = torch.stack([noise, *variances])
+        if bool(((after - before).abs() <= _SETTLED * before).all()):
+            break
     return _standardized(entries, float(mean), rest, variances, noise)
 
 
@@ -96,7 +113,7 @@ def _standardized(
     entries: Entries, mean: float, rest: Tensor, variances: list[Tensor], noise_variance: Tensor
 ) -> BiasComponents:
     w = entries.weights
-    square = (w * rest.square()).sum() / w.sum()
+    square = ((w * rest.square()).sum() / w.sum()).clamp_min(noise_variance * _SMALLEST_SHARE)
     z = rest / square.sqrt()
     noise = []
     for ids, size in zip(entries.codes.T, entries.sizes, strict=True):

@@ -9,7 +9,6 @@ from skoverparam.linalg._rp_cholesky import rp_cholesky
 
 from ._entries import Entries, find_entries
 from ._id_kernels import BiasKernel, Network, exact_kernel
-from ._low_rank_pairs import pair_covariances
 from ._profiles import Profiles, inner_products
 
 
@@ -78,7 +77,7 @@ class Combinations:
         return total
 
     def to(self, dtype: torch.dtype) -> Combinations:
-        """The same kernel with its numbers in another precision."""
+        """Convert the numbers of the kernel to another precision."""
         tables = tuple(T.to(dtype) for T in self.tables)
         return Combinations(
             self.entries,

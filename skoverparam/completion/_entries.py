@@ -35,10 +35,8 @@ class Entries(NamedTuple):
     sizes: tuple[int, ...]
 
     def part(self, chosen: Tensor) -> Entries:
-        """The entries at the given positions, which must be increasing."""
-        return Entries(
-            self.codes[chosen], self.values[chosen], self.weights[chosen], self.sizes
-        )
+        """Return the entries at the given positions, which must be increasing."""
+        return Entries(self.codes[chosen], self.values[chosen], self.weights[chosen], self.sizes)
 
 
 def merge_entries(
@@ -71,12 +69,13 @@ def find_entries(codes: Tensor, entries: Entries) -> Tensor:
     Parameters
     ----------
     codes : Tensor of shape (m, p), int64
-        Positions of ids, -1 for an id that no entry has.
+        Positions of ids; those outside their factor's range were not seen.
 
     entries : Entries
         What to search.
     """
-    known = (codes >= 0).all(1)
+    limits = torch.tensor(entries.sizes, device=codes.device)
+    known = ((codes >= 0) & (codes < limits)).all(1)
     where = torch.full((len(codes),), -1, dtype=torch.int64, device=codes.device)
     if not len(entries.codes) or not bool(known.any()):
         return where

@@ -51,10 +51,11 @@ class ExactPairs:
     ) -> None:
         self.entries, self.mixed, self.biases, self.network = entries, mixed, biases, network
         rows, columns = entries.codes.T
+        n, m = entries.sizes
         nothing = mixed[0].values.new_zeros(len(rows))
-        self._by_row = profiles_from_coordinates(rows, columns, nothing, entries.sizes)
+        self._by_row = profiles_from_coordinates(rows, columns, nothing, (n, m))
         self._to_columns = torch.argsort(columns, stable=True)
-        self._by_column = profiles_from_coordinates(columns, rows, nothing, entries.sizes[::-1])
+        self._by_column = profiles_from_coordinates(columns, rows, nothing, (m, n))
 
     @cached_property
     def dense(self) -> tuple[Tensor, ...]:
@@ -94,7 +95,7 @@ class ExactPairs:
         return pair_covariances(similar, codes, self.entries, self.biases)
 
     def to(self, dtype: torch.dtype) -> ExactPairs:
-        """The same kernel with its numbers in another precision."""
+        """Convert the numbers of the kernel to another precision."""
         mixed = tuple(P._replace(values=P.values.to(dtype)) for P in self.mixed)
         other = ExactPairs(self.entries, mixed, self.biases, self.network)
         other.__dict__["dense"] = tuple(K.to(dtype) for K in self.dense)

@@ -84,7 +84,7 @@ def mix_features(
     ]
     if features.side is not None:
         blocks.append((features.side, features.side.square_norms() > 0, side_weight))
-    total = sum(present * weight for _, present, weight in blocks)
+    total = sum(present.to(squares) * weight for _, present, weight in blocks)
     assert isinstance(total, Tensor)
     shares = torch.where(total > 0, total, torch.ones_like(total)).rsqrt()
     # A block of weight zero keeps its columns, so that those of the side information are the last.

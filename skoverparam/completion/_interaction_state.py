@@ -36,7 +36,9 @@ def state_of(model: Interactions) -> dict[str, Any]:
     if isinstance(kernel, ExactPairs):
         state["mixed"] = [profiles._asdict() for profiles in kernel.mixed]
     elif isinstance(kernel, LowRankPairs):
-        state["ids"] = [ids._asdict() | {"landmarks": ids.landmarks._asdict()} for ids in kernel.ids]
+        state["ids"] = [
+            ids._asdict() | {"landmarks": ids.landmarks._asdict()} for ids in kernel.ids
+        ]
     else:
         state["tables"] = list(kernel.tables)
         state["landmarks"] = [profiles._asdict() for profiles in kernel.landmarks]

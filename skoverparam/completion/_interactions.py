@@ -178,7 +178,9 @@ class Interactions(NamedTuple):
     like: tuple[Profiles, ...]
 
 
-def choose_rank(sizes: tuple[int, ...], n_entries: int, item_size: int, budget: float) -> int | None:
+def choose_rank(
+    sizes: tuple[int, ...], n_entries: int, item_size: int, budget: float
+) -> int | None:
     """Decide how much of the kernels to read: everything where memory and time allow."""
     if len(sizes) != 2:
         return min(n_entries, _RANK_OF_COMBINATIONS)
@@ -212,7 +214,9 @@ def know(entries: Entries, sides: tuple[Profiles | None, ...]) -> Known:
     return Known(entries, components, id_features(entries, components.remainder, sides))
 
 
-def pose(known: Known, settings: Settings, generator: torch.Generator, dtype: torch.dtype) -> Posed:
+def pose(
+    known: Known, settings: Settings, generator: torch.Generator, dtype: torch.dtype
+) -> Posed:
     """Build the kernels and the system for given settings."""
     entries, components, _ = known
     mixed = _mixed(known, settings, dtype)
@@ -255,9 +259,7 @@ def true_residual(posed: Posed, coefficients: Tensor, alpha: float) -> float:
 
 def finish(posed: Posed, coefficients: Tensor, known: Known, settings: Settings) -> Interactions:
     """Keep what predictions need."""
-    like = tuple(
-        P.take(P.starts[:0]) for P in _mixed(known, settings, coefficients.dtype)
-    )
+    like = tuple(P.take(P.starts[:0]) for P in _mixed(known, settings, coefficients.dtype))
     components = known.components
     # y' (K + noise)^-1 y / n, the likelihood's own estimate of the overall scale.
     amplitude = float((posed.target / posed.S) @ coefficients) / len(coefficients)

@@ -123,7 +123,7 @@ class LowRankPairs:
         return pair_covariances(similar, codes, self.entries, self.biases)
 
     def to(self, dtype: torch.dtype) -> LowRankPairs:
-        """The same kernel with its numbers in another precision."""
+        """Convert the numbers of the kernel to another precision."""
         ids = tuple(k._replace(A=k.A.to(dtype), D=k.D.to(dtype)) for k in self.ids)
         return LowRankPairs(self.entries, ids, self.biases, self.network)
 
@@ -157,7 +157,7 @@ class LowRankPairs:
         )
 
     def _own(self, x: Tensor, codes: Tensor) -> Tensor:
-        """The part of the product kernel that an entry shares only with itself."""
+        """Return the part of the product kernel that an entry shares only with itself."""
         where = find_entries(codes, self.entries)
         return torch.where(where >= 0, (self._DE * x)[where], torch.zeros_like(x[:1]))
 

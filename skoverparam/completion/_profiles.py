@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # Numbers in the dense piece of the right-hand side of a product: it should stay in the cache.
-_PIECE = 2**20
+_PIECE = 2**22
 
 
 class Profiles(NamedTuple):
@@ -97,6 +97,8 @@ def sparse_times_dense(profiles: Profiles, B: Tensor, values: Tensor | None = No
 def inner_products(P: Profiles, Q: Profiles) -> Tensor:
     """Inner products of all rows of P with all rows of Q, shape (P.n_rows, Q.n_rows)."""
     out = P.values.new_empty(P.n_rows, Q.n_rows)
+    if not out.numel():
+        return out
     step = max(1, min(512, _PIECE // max(P.width, 1)))
     for start in range(0, Q.n_rows, step):
         part = Q.take(torch.arange(start, min(start + step, Q.n_rows), device=Q.starts.device))

@@ -177,7 +177,9 @@ def _selected(table, places):
     ends = np.cumsum(counts)
     offsets = np.arange(len(rows)) - np.repeat(ends - counts, counts)
     chosen = order[np.repeat(starts[:-1][known], counts) + offsets]
-    return SideRows(rows, table.columns[chosen], table.values[chosen], (len(places), table.shape[1]))
+    return SideRows(
+        rows, table.columns[chosen], table.values[chosen], (len(places), table.shape[1])
+    )
 
 
 def _nothing(n_rows, width):

@@ -183,9 +183,10 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
     Further columns of X are further factors of the product kernel. With a single column the model
     is kernel regression on side information with an offset for each id.
 
-    Settings left to "auto" are chosen by coordinate descent on 5 % of the distinct entries (up to
-    three such parts where they are few, nothing is chosen below 200 entries); biases and all
-    features are estimated without the held-out entries. Then everything is fitted to all entries.
+    Settings left to "auto" are chosen by coordinate descent on 5 % of the distinct entries (15 %,
+    and up to five such parts in turn, where they are few; nothing is chosen below 200 entries);
+    biases and all features are estimated without the held-out entries. Then everything is fitted
+    to all entries.
 
     A conjugate gradient step costs ``n_entries (n_rows + n_columns)`` multiplications with whole
     kernels and ``n_entries rank`` otherwise, where no array of size n_rows times n_columns is
@@ -360,6 +361,11 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
         resolve(self.activation)
         _check_number_or_auto(self.alpha, "alpha", "neither")
         _check_number_or_auto(self.mask_weight, "mask_weight", "left")
+        if len(_pair(self.side_weight)) != 2:
+            raise ValueError(
+                "side_weight must be 'auto', a number or a pair of numbers for rows and columns, "
+                f"got {self.side_weight!r}."
+            )
         for weight in _pair(self.side_weight):
             _check_number_or_auto(weight, "side_weight", "left")
         check_number(self.shrinkage, "shrinkage", low=0, boundaries="neither")
@@ -395,7 +401,7 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
         return tuple(sides), widths
 
     def _settings(self, entries, sides, dtype):
-        """Settings to start from, and the names of those to choose."""
+        """Collect the settings to start from, and the names of those to choose."""
         given = {name: getattr(self, name) for name in _STARTS}
         free = [name for name, value in given.items() if _is_auto(value)]
         side = given.pop("side_weight")
@@ -422,8 +428,7 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
             rank = choose_rank(sizes, n, dtype.itemsize, memory_budget(device))
         elif self.rank is not None and self.rank > largest:
             raise ValueError(
-                f"rank must be at most {largest}, the size of the largest kernel, "
-                f"got {self.rank}."
+                f"rank must be at most {largest}, the size of the largest kernel, got {self.rank}."
             )
         else:
             rank = self.rank
@@ -481,6 +486,8 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
 def _observations(X, y, sample_weight):
     """Columns of ids, values and weights on the host, without what has weight zero."""
     columns, values = _columns(X), to_numpy(y)
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"y must hold numbers, got values such as {values[0]!r}.")
     if sample_weight is None:
         return columns, values, np.ones(len(values))
     weights = finite_array(sample_weight, "sample_weight", n_dims=1)

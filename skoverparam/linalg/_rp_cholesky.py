@@ -113,7 +113,7 @@ def rp_cholesky(
 
 
 def _draw(mass: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Indices with probability proportional to ``mass``, by inversion (no limit on the length)."""
+    """Draw indices in proportion to ``mass``, by inversion (no limit on the length)."""
     cumulated = mass.cumsum(0)
     uniform = torch.rand(count, generator=generator, dtype=torch.float64).to(mass.device)
     drawn = torch.searchsorted(cumulated, uniform * cumulated[-1], right=True)

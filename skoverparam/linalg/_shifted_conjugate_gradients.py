@@ -79,9 +79,7 @@ def shifted_conjugate_gradients(
         q = apply(p) + base * p
         step = rr / (p @ q)
         held = zeta_before * step_before
-        zeta_next = (
-            zeta * held / (step * ratio * (zeta_before - zeta) + held * (1 + gap * step))
-        )
+        zeta_next = zeta * held / (step * ratio * (zeta_before - zeta) + held * (1 + gap * step))
         factor = zeta_next / zeta
         x += step * factor * P
         r -= step * q
