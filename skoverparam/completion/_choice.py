@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from skoverparam.completion._dense import (
+    TOL_BETWEEN_PASSES,
     Settings,
     kernels_from,
     next_profiles,
@@ -19,8 +21,8 @@ from skoverparam.completion._dense import (
 from skoverparam.completion._masked_rows import solve_masked_rows
 from skoverparam.completion._noise import estimate_noise, uniform_noise
 
-# The search starts with three values in lockstep and walks on by factors of four while the best
-# is at an end and walking pays. Errors are flat around the best: finer steps would not repay.
+# The search walks by factors of four, down or up from the middle, while walking pays. Errors are
+# flat around the best: finer steps would not repay.
 _DEFAULT_ALPHA = 0.5
 _STEP = 4.0
 _SMALLEST, _LARGEST = _DEFAULT_ALPHA * _STEP**-6, _DEFAULT_ALPHA * _STEP**4
@@ -38,9 +40,8 @@ _WORTHWHILE = 1e-3
 _HELD_OUT_SHARE = 0.1
 # With fewer entries than this a held-out tenth says nothing.
 _FEWEST_ENTRIES = 30
-_TOL = 3e-2
 
-Errors = Callable[[Sequence[float]], list[float]]
+Error = Callable[[float], float]
 
 
 class Choice(NamedTuple):
@@ -101,8 +102,8 @@ def choose(
     Where rows decouple and the features of columns are given, the error is leave-one-entry-out in
     closed form: ``a_j / (K^-1)_jj``, for every observed entry. Two-sided models have no such
     closed form, and features learned from an entry betray it: there a tenth of the entries is
-    held out, offsets and features are learned without it, and ridges are solved in lockstep.
-    Passes go on while they lower the error.
+    held out, and offsets and features are learned without it. Passes go on while they lower the
+    error.
     """
     if not settings.learns:
         n_passes = 1
@@ -130,18 +131,20 @@ def _hold_out(
     most = n_passes or _MOST_PASSES
     for number in range(1, most + 1):
         if alpha is None and number == min(_PASS_OF_CHOICE, most):
-            alpha, found = _search(trial.errors)
+            alpha, found = _search(trial.error)
             if n_passes is not None:
                 break
-        pass_errors.append(trial.advance(_DEFAULT_ALPHA if alpha is None else alpha))
-        gain = 1 - pass_errors[-1] / max(pass_errors[-2:][0], torch.finfo(torch.float64).tiny)
-        if number > _PASS_OF_CHOICE and gain < _WORTHWHILE:
+        pass_errors.append(trial.error(_DEFAULT_ALPHA if alpha is None else alpha))
+        gains = pass_errors[-1] < (1 - _WORTHWHILE) * min(pass_errors[:-1], default=torch.inf)
+        if number > _PASS_OF_CHOICE and not gains:
             break
+        trial.advance(_DEFAULT_ALPHA if alpha is None else alpha)
     assert alpha is not None
-    if n_passes is None:
-        n_passes = min(range(len(pass_errors)), key=pass_errors.__getitem__) + 1
+    if n_passes is not None:
+        return Choice(alpha, n_passes, found, [], trial.variance(alpha))
+    n_passes = min(range(len(pass_errors)), key=pass_errors.__getitem__) + 1
     if found and n_passes >= _MANY_PASSES:
-        alpha, found = _search(trial.errors, alpha)
+        alpha, found = _search(trial.error, alpha)
     return Choice(alpha, n_passes, found, pass_errors, trial.variance(alpha))
 
 
@@ -159,70 +162,74 @@ class _Trial:
         self.Z, self.target = Z.float(), target.float()
         self.magnitude = float(baseline.scale.max())
         self.weights = (held * (baseline.scale / self.magnitude)).float()
-        self.noise, self.dual = uniform_noise(self.Z), torch.zeros_like(self.Z)
+        self.noise = uniform_noise(self.Z)
         self.model = kernels_from(self.Z, self.training, settings)
+        self.duals = {_DEFAULT_ALPHA: torch.zeros_like(self.Z)}
+        self.solved: set[float] = set()
 
-    def errors(self, alphas: Sequence[float]) -> list[float]:
-        """Root mean square errors of several ridges with the kernels of this pass."""
-        return [self._error(dual) for dual in self._solve(alphas)]
+    def error(self, alpha: float) -> float:
+        """Root mean square error of a ridge with the kernels of this pass."""
+        off = (self._predict(alpha) - self.target) * self.weights
+        return self.magnitude * _root_mean_square(off, self.held)
 
-    def advance(self, alpha: float) -> float:
-        """Solve this pass, and prepare the next one."""
-        self.dual = self._solve([alpha])[0]
-        error = self._error(self.dual)
-        f = self.model.times(self.dual)
+    def variance(self, alpha: float) -> float:
+        """Mean squared standardized error of a ridge with the kernels of this pass."""
+        return _root_mean_square((self._predict(alpha) - self.target) * self.held, self.held) ** 2
+
+    def advance(self, alpha: float) -> None:
+        """Learn the kernels of the next pass from this one's completion."""
+        f = self._predict(alpha)
         self.noise = estimate_noise((self.Z - f) * self.training, self.training)
         Q = next_profiles(self.Z, f, self.training)
         self.model = kernels_from(Q, self.training, self.settings)
-        return error
+        self.solved = set()
 
-    def variance(self, alpha: float) -> float:
-        """Mean squared standardized error with the kernels of this pass."""
-        off = self.model.times(self._solve([alpha])[0]) - self.target
-        return _root_mean_square(off * self.held, self.held) ** 2
-
-    def _solve(self, alphas: Sequence[float]) -> Tensor:
-        Z = self.Z
-        ridge = torch.tensor(alphas, dtype=Z.dtype, device=Z.device)
-        start = self.dual.expand(len(alphas), *Z.shape)
-        return solve(
-            self.model, Z, self.training, self.noise, ridge, start, _TOL, self.settings
-        ).dual
-
-    def _error(self, dual: Tensor) -> float:
-        off = (self.model.times(dual) - self.target) * self.weights
-        return self.magnitude * _root_mean_square(off, self.held)
-
-
-def _search(errors: Errors, center: float = _DEFAULT_ALPHA) -> tuple[float, dict[float, float]]:
-    start = (center / _STEP, center, center * _STEP)
-    tried = dict(zip(start, errors(start), strict=True))
-    while True:
-        best = min(tried, key=tried.__getitem__)
-        inner = best * _STEP if best == min(tried) else best / _STEP
-        outer = best**2 / inner
-        pays = tried[inner] - tried[best] > _WORTHWHILE * tried[inner]
-        if outer in tried or not pays or not _SMALLEST <= outer <= _LARGEST:
-            return best, dict(sorted(tried.items()))
-        tried[outer] = errors([outer])[0]
+    def _predict(self, alpha: float) -> Tensor:
+        if alpha not in self.solved:
+            # The nearest ridge that was solved for, in this pass or before, is a good start.
+            nearest = min(self.duals, key=lambda known: abs(math.log(known / alpha)))
+            ridge = self.Z.new_full((1,), alpha)
+            self.duals[alpha] = solve(
+                self.model,
+                self.Z,
+                self.training,
+                self.noise,
+                ridge,
+                self.duals[nearest][None],
+                TOL_BETWEEN_PASSES,
+                self.settings,
+            ).dual[0]
+            self.solved.add(alpha)
+        return self.model.times(self.duals[alpha])
 
 
-def _leave_one_out(Y: Tensor, observed: Tensor, settings: Settings) -> Errors:
+def _search(error: Error, center: float = _DEFAULT_ALPHA) -> tuple[float, dict[float, float]]:
+    tried = {alpha: error(alpha) for alpha in (center, center / _STEP)}
+    for factor in (_STEP, 1 / _STEP):
+        while True:
+            best = min(tried, key=tried.__getitem__)
+            alpha = best * factor
+            if alpha in tried or not _SMALLEST <= alpha <= _LARGEST:
+                break
+            tried[alpha] = error(alpha)
+            if tried[best] - tried[alpha] <= _WORTHWHILE * tried[best]:
+                break
+    return min(tried, key=tried.__getitem__), dict(sorted(tried.items()))
+
+
+def _leave_one_out(Y: Tensor, observed: Tensor, settings: Settings) -> Error:
     Z, baseline = standardized(Y, observed, settings)
     C = kernels_from(Z, observed, settings).C
     magnitude = float(baseline.scale.max())
     weights = observed * (baseline.scale / magnitude)
 
-    def errors(alphas: Sequence[float]) -> list[float]:
-        found = []
-        for alpha in alphas:
-            ridge = Z.new_full((len(Z),), alpha)
-            left_out = solve_masked_rows(C, Z, observed, ridge, leave_one_out=True).leave_one_out
-            assert left_out is not None
-            found.append(magnitude * _root_mean_square(left_out * weights, observed))
-        return found
+    def error(alpha: float) -> float:
+        ridge = Z.new_full((len(Z),), alpha)
+        left_out = solve_masked_rows(C, Z, observed, ridge, leave_one_out=True).leave_one_out
+        assert left_out is not None
+        return magnitude * _root_mean_square(left_out * weights, observed)
 
-    return errors
+    return error
 
 
 def _draw_entries(observed: Tensor, generator: torch.Generator) -> Tensor:

@@ -44,8 +44,9 @@ OWN_SHARE = 0.2
 # Profiles of the next pass take the observed values by this much and the fitted ones by the rest.
 _TRUST_IN_OBSERVED = 0.8
 
-# The features of the next pass need no more than this; a user's tighter ``tol`` rules the last.
-_TOL_BETWEEN_PASSES = 3e-2
+# Passes before the last only make features: they need neither a close solution nor, for it, double
+# precision. A user's ``tol`` rules the last.
+TOL_BETWEEN_PASSES = 0.1
 
 
 @dataclass(frozen=True)
@@ -252,19 +253,24 @@ def completion_passes(
     Completion
         At least one; ``n_passes`` if a side is learned, else exactly one.
     """
-    Z, baseline = standardized(Y, observed, settings)
+    exact, baseline = standardized(Y, observed, settings)
     n_passes = settings.n_passes if settings.learns else 1
-    ridge = Z.new_full((1,), alpha)
-    Q, noise, dual, n_iter = Z, uniform_noise(Z), None, 0
+    rough = exact.float() if n_passes > 1 else exact
+    Q, noise, dual, n_iter = rough, uniform_noise(rough), None, 0
     for number in range(1, n_passes + 1):
+        Z, tol = rough, max(settings.tol, TOL_BETWEEN_PASSES)
+        if number == n_passes:
+            Z, tol = exact, settings.tol
+            Q, noise = Q.to(Z.dtype), Noise(*(part.to(Z.dtype) for part in noise))
+            dual = None if dual is None else dual.to(Z.dtype)
         model = kernels_from(Q, observed, settings)
-        tol = settings.tol if number == n_passes else max(settings.tol, _TOL_BETWEEN_PASSES)
+        ridge = Z.new_full((1,), alpha)
         solution = solve(model, Z, observed, noise, ridge, dual, tol, settings)
         dual = solution.dual
         n_iter += solution.n_iter
         f = model.times(dual[0])
         yield Completion(
-            completed=baseline.of_rows() + baseline.scale * f,
+            completed=baseline.of_rows() + baseline.scale * f.to(Y.dtype),
             baseline=baseline,
             row_features=model.row_features,
             row_basis=model.row_basis,

@@ -150,7 +150,7 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         nothing was held out.
 
     n_passes_ : int
-        Number of passes made.
+        Number of passes, chosen or given.
 
     completion_ : array of shape (n_samples, n_kept)
         The training matrix with its holes filled.
@@ -318,6 +318,7 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         settings = replace(settings, n_passes=choice.n_passes)
         known = {
             "alpha_": choice.alpha,
+            "n_passes_": choice.n_passes,
             "alpha_errors_": choice.alpha_errors,
             "pass_errors_": choice.pass_errors,
             "held_out_variance_": choice.held_out_variance,
@@ -328,7 +329,7 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         def fitted_after(model):
             return known | self._attributes(passage, Y, observed, model)
 
-        model, self.n_passes_ = run_steps(
+        model, n_done = run_steps(
             self,
             completion_passes(Y, observed, settings, choice.alpha),
             X=X,
@@ -337,7 +338,7 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
             fitted_after=fitted_after,
         )
         vars(self).update(fitted_after(model))
-        stopped_early = self.n_passes_ < choice.n_passes
+        stopped_early = n_done < choice.n_passes
         if self.residual_ > self.tol and not settings.decouples and not stopped_early:
             warnings.warn(
                 f"The linear system was solved to a relative residual of {self.residual_:.2g}, "
