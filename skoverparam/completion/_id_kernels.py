@@ -92,7 +92,7 @@ def mix_features(
 
 
 def mix_side_alone(side: Profiles | None, n_unseen: int, like: Profiles) -> Profiles:
-    """The vectors of ids of which nothing was seen.
+    """Make the vectors of ids of which nothing was seen.
 
     Parameters
     ----------

@@ -129,7 +129,7 @@ def choose_settings(
 
 
 def _quick_rank(entries: Entries, rank: int | None) -> int | None:
-    """The rank to compare settings with, where the whole kernel is too slow."""
+    """Return the rank to compare settings with, where the whole kernel is too slow."""
     n = len(entries.values)
     if len(entries.sizes) == 2 and rank is None and n * sum(entries.sizes) <= _QUICK_STEP:
         return None
@@ -137,7 +137,7 @@ def _quick_rank(entries: Entries, rank: int | None) -> int | None:
 
 
 def _near(alpha: float) -> tuple[float, ...]:
-    """The ridges of the ladder around a ridge."""
+    """Return the ridges of the ladder around a ridge."""
     place = min(range(len(ALPHAS)), key=lambda k: abs(ALPHAS[k] / alpha - 1))
     return ALPHAS[max(0, place - _NEAR) : place + _NEAR + 1]
 
@@ -194,7 +194,7 @@ def _coordinates(free: Sequence[str], sides: tuple[Profiles | None, ...]) -> lis
 
 
 def _neighbor(settings: Settings, name: str, factor: int, direction: int) -> Settings | None:
-    """The settings one rung up or down a ladder, None at its end."""
+    """Return the settings one rung up or down a ladder, None at its end."""
     ladder = LADDERS[name]
     current = getattr(settings, name)
     value = current[factor] if name == "side_weights" else current

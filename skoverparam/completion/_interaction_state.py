@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+from torch import Tensor
 
 from ._combinations import Combinations
 from ._entries import Entries
@@ -43,6 +46,17 @@ def state_of(model: Interactions) -> dict[str, Any]:
         state["tables"] = list(kernel.tables)
         state["landmarks"] = [profiles._asdict() for profiles in kernel.landmarks]
         state["factor"] = {"F": kernel.F, "G": kernel.G, "pivots": kernel.pivots}
+    return state
+
+
+def map_tensors(state: Any, function: Callable[[Tensor], Any]) -> Any:
+    """Apply a function to every tensor in nested dictionaries and lists."""
+    if isinstance(state, Tensor):
+        return function(state)
+    if isinstance(state, dict):
+        return {name: map_tensors(value, function) for name, value in state.items()}
+    if isinstance(state, list):
+        return [map_tensors(value, function) for value in state]
     return state
 
 

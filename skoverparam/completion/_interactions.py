@@ -43,6 +43,9 @@ _RANK_OF_IDS = 500
 _RANK_OF_COMBINATIONS = 1500
 # Products of sparse coefficients with whole id kernels: up to so many multiplications a step.
 _LARGEST_EXACT_STEP = 3e9
+# Above this many entries, and unless the tolerance asks for more, kernels and solves are float32.
+_FEW_ENTRIES = 5000
+_SINGLE_PRECISION_TOL = 1e-4
 # Systems for posterior variances that are solved in lockstep.
 _SOLVED_AT_ONCE = 32
 
@@ -176,6 +179,12 @@ class Interactions(NamedTuple):
     mean: float
     scale: float
     like: tuple[Profiles, ...]
+
+
+def choose_precision(n_entries: int, tol: float) -> torch.dtype:
+    """Decide the precision of the kernels and the solver; residuals are checked in float64."""
+    small = n_entries <= _FEW_ENTRIES or tol < _SINGLE_PRECISION_TOL
+    return torch.float64 if small else torch.float32
 
 
 def choose_rank(

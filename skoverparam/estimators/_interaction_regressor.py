@@ -6,7 +6,6 @@ import warnings
 from functools import partial
 
 import numpy as np
-import torch
 from sklearn.base import RegressorMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
@@ -14,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skoverparam._arrays import cross, finite_array, same_namespace, to_numpy
 from skoverparam._config import memory_budget, require_memory
+from skoverparam._ids import distinct_ids, positions, side_rows
 from skoverparam._params import (
     check_bounds,
     check_integer,
@@ -23,9 +23,10 @@ from skoverparam._params import (
 from skoverparam._steps import run_steps
 from skoverparam.completion._entries import merge_entries
 from skoverparam.completion._interaction_choice import choose_settings
-from skoverparam.completion._interaction_state import model_from, state_of
+from skoverparam.completion._interaction_state import map_tensors, model_from, state_of
 from skoverparam.completion._interactions import (
     Settings,
+    choose_precision,
     choose_rank,
     finish,
     know,
@@ -39,7 +40,6 @@ from skoverparam.completion._interactions import (
 )
 from skoverparam.completion._profiles import profiles_from_coordinates
 from skoverparam.estimators._base import DocumentedEstimator
-from skoverparam.estimators._ids import distinct_ids, positions, side_rows
 from skoverparam.kernels._activations import resolve
 
 # What "auto" starts from, and stays at where there are too few entries to choose.
@@ -54,9 +54,6 @@ _SHARING = 0.5
 # Noise variances of entries go with the square root of those seen of their ids: better than 0 and
 # 1 on three sets of ratings, if only by a few units of the fourth digit.
 _NOISE_POWER = 0.5
-# Above this many entries, and unless tol asks for more, kernels and solves are float32.
-_FEW_ENTRIES = 5000
-_SINGLE_PRECISION_TOL = 1e-4
 
 
 class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEstimator):
@@ -207,11 +204,12 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
     >>> import numpy as np
     >>> from skoverparam import NTKInteractionRegressor
     >>> rng = np.random.default_rng(0)
-    >>> taste, style = rng.normal(size=(40, 2)), rng.normal(size=(30, 2))
-    >>> pairs = np.argwhere(rng.random((40, 30)) < 0.5)
+    >>> taste, style = rng.normal(size=(60, 2)), rng.normal(size=(40, 2))
+    >>> pairs = np.argwhere(rng.random((60, 40)) < 0.6)
     >>> y = (taste[pairs[:, 0]] * style[pairs[:, 1]]).sum(axis=1)
-    >>> model = NTKInteractionRegressor(alpha=0.1).fit(pairs[::2], y[::2])
-    >>> bool(model.score(pairs[1::2], y[1::2]) > 0.5)
+    >>> test = np.arange(len(pairs)) % 5 == 0
+    >>> model = NTKInteractionRegressor(alpha=0.1, mask_weight=0.0)
+    >>> bool(model.fit(pairs[~test], y[~test]).score(pairs[test], y[test]) > 0.7)
     True
     """
 
@@ -275,13 +273,13 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
         ids = [distinct_ids(column, f"column {f} of X") for f, column in enumerate(columns)]
         entries = merge_entries(
             _stacked(passage, map(positions, columns, ids)),
-            passage.tensor(values, torch.float64),
-            passage.tensor(weights, torch.float64),
+            passage.tensor(values),
+            passage.tensor(weights),
             tuple(map(len, ids)),
         )
         sides, widths = self._sides(passage, ids)
         generator = make_generator(self.random_state)
-        dtype = self._precision(entries)
+        dtype = choose_precision(len(values), self.tol)
         settings, free = self._settings(entries, sides, dtype)
         choice = choose_settings(
             entries, sides, settings, free, generator, dtype=dtype, max_iter=self.max_iter
@@ -381,10 +379,6 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
         check = {} if isinstance(y, str) else {"y_numeric": True}
         return cross(self, X, y, reset=reset, device=self.device, dtype=None, **check)
 
-    def _precision(self, entries):
-        small = len(entries.values) <= _FEW_ENTRIES
-        return torch.float64 if small or self.tol < _SINGLE_PRECISION_TOL else torch.float32
-
     def _priors(self):
         return (("row_prior", self.row_prior), ("column_prior", self.column_prior))
 
@@ -466,8 +460,8 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
         square = model.scale**2
         return {
             "ids_": ids,
-            "row_ids_": ids[0],
-            "column_ids_": ids[1] if len(ids) > 1 else None,
+            "row_ids_": _kept(passage, ids[0]),
+            "column_ids_": _kept(passage, ids[1]) if len(ids) > 1 else None,
             "entries_": passage.keep(known.entries.codes),
             "dual_coef_": passage.keep(model.coefficients.to(passage.dtype)),
             "alpha_": settings.alpha,
@@ -478,7 +472,7 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
             "bias_variances_": tuple(v * square for v in known.components.variances),
             "amplitude_": model.amplitude * square,
             "residual_": solved.residual,
-            "_state": _arrays(state_of(model)),
+            "_state": map_tensors(state_of(model), to_numpy),
             "_side_widths": widths,
         }
 
@@ -488,6 +482,7 @@ def _observations(X, y, sample_weight):
     columns, values = _columns(X), to_numpy(y)
     if values.dtype.kind not in "fiub":
         raise ValueError(f"y must hold numbers, got values such as {values[0]!r}.")
+    values = values.astype(np.float64)
     if sample_weight is None:
         return columns, values, np.ones(len(values))
     weights = finite_array(sample_weight, "sample_weight", n_dims=1)
@@ -506,6 +501,11 @@ def _columns(X):
     return list(to_numpy(X).T)
 
 
+def _kept(passage, ids):
+    """Ids as a fitted attribute: in the namespace of the data, if they are numbers."""
+    return passage.keep(passage.tensor(ids)) if ids.dtype.kind in "fiub" else ids
+
+
 def _stacked(passage, columns):
     return passage.tensor(np.stack(list(columns), axis=1).astype(np.int64))
 
@@ -515,17 +515,6 @@ def _profiles(passage, rows):
     i, j = passage.tensor(index)
     values = passage.tensor(np.asarray(rows.values, dtype=np.float64))
     return profiles_from_coordinates(i, j, values, rows.shape)
-
-
-def _arrays(state):
-    """Turn the tensors in nested dictionaries and lists into numpy arrays."""
-    if isinstance(state, torch.Tensor):
-        return to_numpy(state)
-    if isinstance(state, dict):
-        return {name: _arrays(value) for name, value in state.items()}
-    if isinstance(state, list):
-        return [_arrays(value) for value in state]
-    return state
 
 
 def _tensors(state, passage):

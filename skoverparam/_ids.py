@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from skoverparam._arrays import finite_array
 
+Ids = np.ndarray[Any, Any]
 
-def distinct_ids(column, name):
+
+def distinct_ids(column: Ids, name: str) -> Ids:
     """Sorted distinct ids of a column; ids that do not compare are ordered by type and text."""
     if column.dtype.kind != "O":
         return np.unique(column)
@@ -34,18 +36,18 @@ def distinct_ids(column, name):
     return ids
 
 
-def positions(column, ids):
+def positions(column: Ids, ids: Ids) -> Ids:
     """Position of each id in a list of ids, -1 where it is not there."""
     if not len(ids):
         return np.full(len(column), -1)
     if column.dtype.kind in "fiub" and ids.dtype.kind in "fiub":
         place = np.searchsorted(ids, column).clip(max=len(ids) - 1)
         return np.where(ids[place] == column, place, -1)
-    place = {value: k for k, value in enumerate(ids.tolist())}
-    return np.fromiter((_look_up(place, value) for value in column.tolist()), int, len(column))
+    places = {value: k for k, value in enumerate(ids.tolist())}
+    return np.fromiter((_look_up(places, value) for value in column.tolist()), int, len(column))
 
 
-def _look_up(place, value):
+def _look_up(place: dict[Any, int], value: Any) -> int:
     try:
         return place.get(value, -1)
     except TypeError:
@@ -58,13 +60,13 @@ def _look_up(place, value):
 class SideRows(NamedTuple):
     """Side information of some ids as a sparse matrix: coordinates, values and shape."""
 
-    rows: np.ndarray
-    columns: np.ndarray
-    values: np.ndarray
+    rows: Ids
+    columns: Ids
+    values: Ids
     shape: tuple[int, int]
 
 
-def side_rows(prior, name, ids, width=None):
+def side_rows(prior: Any, name: str, ids: Ids, width: int | None = None) -> SideRows:
     """Look up the side information of ids.
 
     Parameters
@@ -89,7 +91,7 @@ def side_rows(prior, name, ids, width=None):
         rows = _from_mapping(prior, name, ids, width)
     elif hasattr(prior, "columns") and hasattr(prior, "index"):
         table = finite_array(prior, name)
-        rows = _taken(table, positions(ids, _labels(prior.index)), name)
+        rows = _taken(table, positions(ids, _labels(prior.index)))
     elif callable(prior):
         rows = _sparse_or_dense(prior(ids), name)
         if rows.shape[0] != len(ids):
@@ -98,8 +100,8 @@ def side_rows(prior, name, ids, width=None):
                 f"got shape {rows.shape}."
             )
     else:
-        table = _sparse_or_dense(prior, name)
-        rows = _selected(table, _as_row_numbers(ids, table.shape[0], name))
+        whole = _sparse_or_dense(prior, name)
+        rows = _selected(whole, _as_row_numbers(ids, whole.shape[0], name))
     if width is not None and rows.shape[1] != width:
         raise ValueError(
             f"{name} must have {width} features, as in fit, got {rows.shape[1]} features."
@@ -107,12 +109,12 @@ def side_rows(prior, name, ids, width=None):
     return rows
 
 
-def _labels(index):
+def _labels(index: Any) -> Ids:
     labels = np.asarray(index)
     return labels if labels.dtype.kind in "fiubO" else labels.astype(object)
 
 
-def _from_mapping(prior, name, ids, width):
+def _from_mapping(prior: Mapping[Any, Any], name: str, ids: Ids, width: int | None) -> SideRows:
     found, vectors = [], []
     for k, value in enumerate(ids.tolist()):
         vector = prior.get(value)
@@ -132,7 +134,7 @@ def _from_mapping(prior, name, ids, width):
     return _from_dense(dense)
 
 
-def _as_row_numbers(ids, n_rows, name):
+def _as_row_numbers(ids: Ids, n_rows: int, name: str) -> Ids:
     """Ids as row numbers of an array prior; -1 for ids beyond its rows."""
     try:
         numbers = ids.astype(np.float64)
@@ -148,7 +150,7 @@ def _as_row_numbers(ids, n_rows, name):
     return np.where(inside, numbers, -1).astype(np.int64)
 
 
-def _sparse_or_dense(array, name):
+def _sparse_or_dense(array: Any, name: str) -> SideRows:
     if hasattr(array, "tocoo"):
         coordinates = array.tocoo()
         values = finite_array(coordinates.data, name, n_dims=1)
@@ -157,17 +159,17 @@ def _sparse_or_dense(array, name):
     return _from_dense(finite_array(array, name))
 
 
-def _from_dense(dense):
+def _from_dense(dense: Ids) -> SideRows:
     rows, columns = np.nonzero(dense)
     return SideRows(rows, columns, dense[rows, columns], dense.shape)
 
 
-def _taken(table, places, name):
+def _taken(table: Ids, places: Ids) -> SideRows:
     dense = np.where(places[:, None] >= 0, table[places], 0.0)
     return _from_dense(dense)
 
 
-def _selected(table, places):
+def _selected(table: SideRows, places: Ids) -> SideRows:
     """Rows of a sparse matrix, which may repeat; -1 is a row of zeros."""
     order = np.argsort(table.rows, kind="stable")
     starts = np.searchsorted(table.rows[order], np.arange(table.shape[0] + 1))
@@ -182,6 +184,6 @@ def _selected(table, places):
     )
 
 
-def _nothing(n_rows, width):
+def _nothing(n_rows: int, width: int) -> SideRows:
     empty = np.zeros(0, dtype=np.int64)
     return SideRows(empty, empty, np.zeros(0), (n_rows, width))
