@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,7 +46,7 @@ _TRUST_IN_OBSERVED = 0.8
 
 # Passes before the last only make features: they need neither a close solution nor, for it, double
 # precision. A user's ``tol`` rules the last.
-TOL_BETWEEN_PASSES = 0.1
+_TOL_BETWEEN_PASSES = 0.1
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ def completion_passes(
     rough = exact.float() if n_passes > 1 else exact
     Q, noise, dual, n_iter = rough, uniform_noise(rough), None, 0
     for number in range(1, n_passes + 1):
-        Z, tol = rough, max(settings.tol, TOL_BETWEEN_PASSES)
+        Z, tol = rough, max(settings.tol, _TOL_BETWEEN_PASSES)
         if number == n_passes:
             Z, tol = exact, settings.tol
             Q, noise = Q.to(Z.dtype), Noise(*(part.to(Z.dtype) for part in noise))
@@ -269,7 +269,7 @@ def completion_passes(
         dual = solution.dual
         n_iter += solution.n_iter
         f = model.times(dual[0])
-        yield Completion(
+        completion = Completion(
             completed=baseline.of_rows() + baseline.scale * f.to(Y.dtype),
             baseline=baseline,
             row_features=model.row_features,
@@ -285,7 +285,16 @@ def completion_passes(
             n_iter=n_iter,
             jitter=solution.jitter,
         )
+        yield _in_precision(completion, Y.dtype)
         Q, noise = next_profiles(Z, f, observed), estimate_noise((Z - f) * observed, observed)
+
+
+def _in_precision(part: Any, dtype: torch.dtype) -> Any:
+    """Cast the floating-point tensors of a NamedTuple, and of those inside it."""
+    if isinstance(part, tuple):
+        return type(part)(*(_in_precision(inner, dtype) for inner in part))
+    is_float = isinstance(part, Tensor) and part.is_floating_point()
+    return part.to(dtype) if is_float else part
 
 
 def next_profiles(Z: Tensor, f: Tensor, observed: Tensor) -> Tensor:

@@ -183,22 +183,23 @@ def test_rank_reduces_profiles_and_full_rank_changes_nothing(matrix):
     whole = last(completion_passes(Y, observed, make_settings(LEARNED, LEARNED), 1.0))
     full = last(completion_passes(Y, observed, make_settings(LEARNED, LEARNED, rank=9), 1.0))
     low = last(completion_passes(Y, observed, make_settings(LEARNED, LEARNED, rank=2), 1.0))
-    # A rotation of the profiles leaves their cosines alone.
-    torch.testing.assert_close(whole.completed, full.completed, rtol=0, atol=1e-8)
+    # A rotation of the profiles leaves their cosines alone. Early passes are in single precision.
+    torch.testing.assert_close(whole.completed, full.completed, rtol=0, atol=1e-4)
     assert low.row_features.shape == (15, 2 + 9)
     assert not torch.allclose(whole.completed, low.completed, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["learned", "given"])
 def test_all_rows_as_landmarks_change_nothing(matrix, kind):
-    # The approximation error of a partial Cholesky factor with every pivot is rounding.
+    # The approximation error of a partial Cholesky factor with every pivot is rounding, which in
+    # the early passes is that of single precision.
     Y, observed, side = matrix
     rows = side["rows"] if kind == "given" else LEARNED
     exact, landmarks = (
         make_settings(rows, LEARNED, n_landmarks=number, tol=1e-10) for number in (None, len(Y))
     )
     a, b = (last(completion_passes(Y, observed, s, 0.3)) for s in (exact, landmarks))
-    torch.testing.assert_close(a.completed, b.completed, rtol=0, atol=1e-6)
+    torch.testing.assert_close(a.completed, b.completed, rtol=0, atol=1e-4)
     assert sorted(b.landmarks.rows.tolist()) == list(range(len(Y)))
 
     new = (Y[:4] + 0.5, observed[:4])
@@ -208,11 +209,11 @@ def test_all_rows_as_landmarks_change_nothing(matrix, kind):
         complete_new_rows(*new, model, share, settings, 0.3, given)
         for model, settings in ((a, exact), (b, landmarks))
     )
-    torch.testing.assert_close(c.completed, d.completed, rtol=0, atol=1e-6)
+    torch.testing.assert_close(c.completed, d.completed, rtol=0, atol=1e-4)
     for rows_c, rows_d in ((c, d), (torch.arange(4), torch.arange(4))):
         std_c = completion_std(rows_c, new[1], a, observed, exact, 0.3)
         std_d = completion_std(rows_d, new[1], b, observed, landmarks, 0.3)
-        torch.testing.assert_close(std_c, std_d, rtol=1e-5, atol=0)
+        torch.testing.assert_close(std_c, std_d, rtol=1e-4, atol=0)
 
 
 def test_few_landmarks_keep_the_diagonal(matrix):

@@ -113,7 +113,7 @@ def test_leave_one_out_errors_are_those_of_explicit_refits():
 
 
 def test_alpha_is_chosen_where_its_error_is_least(fitted):
-    assert fitted.alpha_ == min(fitted.alpha_errors_, key=fitted.alpha_errors_.get)
+    assert fitted.alpha_errors_[fitted.alpha_] == min(fitted.alpha_errors_.values())
     noisy, noisy_true = low_rank(noise=3.0)
     more = NTKMatrixCompleter(random_state=0).fit(noisy)
     assert more.alpha_ > fitted.alpha_
@@ -423,8 +423,7 @@ def test_callbacks_see_a_fitted_estimator_after_every_pass(data):
     # The second pass learns from the completion of the first; then the callback stopped the fit.
     assert len(seen) == 2
     assert seen[1] > seen[0]
-    two = NTKMatrixCompleter(n_passes=2, random_state=0).fit(X)
-    np.testing.assert_allclose(completer.score(X, X_true), two.score(X, X_true), rtol=1e-2)
+    assert completer.score(X, X_true) == seen[1]
 
 
 def test_no_warning_in_an_ordinary_fit(data):
