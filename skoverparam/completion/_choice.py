@@ -103,8 +103,8 @@ def choose(
     Where rows decouple and the features of columns are given, the error is leave-one-entry-out in
     closed form: ``a_j / (K^-1)_jj``, for every observed entry. Two-sided models have no such
     closed form, and features learned from an entry betray it: there a tenth of the entries is
-    held out, and offsets and features are learned without it. Passes go on while they lower the
-    error.
+    held out, or a tenth of the rows (columns) where whole rows (columns) are missing, and offsets
+    and features are learned without it. Passes go on while they lower the error.
     """
     if not settings.learns:
         n_passes = 1
@@ -234,13 +234,27 @@ def _leave_one_out(Y: Tensor, observed: Tensor, settings: Settings) -> Error:
 
 
 def _draw_entries(observed: Tensor, generator: torch.Generator) -> Tensor:
-    """Hold out a tenth of the observed entries, chosen by a draw on the CPU."""
-    places = torch.nonzero(observed.cpu().flatten()).squeeze(1)
+    """Hold out a tenth of the observed entries in the way that others are missing.
+
+    Where most of what is missing is whole rows (or columns), whole rows (or columns) are held out:
+    a ridge that predicts a hole from its own row need not be the one that predicts a row unseen.
+    """
+    shape = observed.shape
+    missing = int((~observed).sum())
+    for dim in (1, 0):
+        empty = int((~observed.any(dim)).sum()) * shape[dim]
+        if 2 * empty > missing:
+            return observed & _draw(observed.any(dim), generator).unsqueeze(dim)
+    return _draw(observed.flatten(), generator).view(shape)
+
+
+def _draw(candidates: Tensor, generator: torch.Generator) -> Tensor:
+    """Choose a tenth of the candidates, by a draw on the CPU."""
+    places = torch.nonzero(candidates.cpu()).squeeze(1)
     n_held = max(int(_HELD_OUT_SHARE * len(places)), 1)
-    chosen = places[torch.randperm(len(places), generator=generator)[:n_held]]
-    held = torch.zeros(observed.numel(), dtype=torch.bool)
-    held[chosen] = True
-    return held.view(observed.shape).to(observed.device)
+    chosen = torch.zeros(len(candidates), dtype=torch.bool)
+    chosen[places[torch.randperm(len(places), generator=generator)[:n_held]]] = True
+    return chosen.to(candidates.device)
 
 
 def _root_mean_square(weighted: Tensor, counted: Tensor) -> float:

@@ -84,7 +84,7 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         columns have been scaled to unit spread. Zero interpolates the observed entries. "auto"
         chooses it on the observed entries: by leave-one-entry-out where a closed form exists (an
         "identity" row prior with a column prior that is not learned), else on a tenth of the
-        entries held out.
+        entries held out (of the rows, where most of what is missing is whole rows).
 
     rank : int or None, default=None
         Reduce learned profiles to this many principal directions. None keeps them whole, which
@@ -197,7 +197,7 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
     n_features_in_ : int
         Number of columns seen in ``fit``.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if all of them are strings.
 
     See Also
