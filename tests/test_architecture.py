@@ -16,7 +16,7 @@ import skoverparam
 PACKAGE = Path(skoverparam.__file__).parent
 PICTURE = PACKAGE.parent / "docs" / "architecture.md"
 
-BOUNDARY = ("_arrays", "_params", "_steps", "_config", "_display")
+BOUNDARY = ("_arrays", "_ids", "_params", "_steps", "_config", "_display")
 MATHEMATICS = ("linalg", "kernels", "completion")
 
 # Who may import whom, besides the standard library and oneself.

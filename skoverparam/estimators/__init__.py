@@ -1,5 +1,6 @@
 """scikit-learn estimators: one family a file, each a page around the mathematics."""
 
+from skoverparam.estimators._interaction_regressor import NTKInteractionRegressor
 from skoverparam.estimators._matrix_completer import NTKMatrixCompleter
 
-__all__ = ["NTKMatrixCompleter"]
+__all__ = ["NTKInteractionRegressor", "NTKMatrixCompleter"]

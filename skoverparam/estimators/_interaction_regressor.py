@@ -164,7 +164,7 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
     n_features_in_ : int
         Number of columns of ids.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if all of them are strings.
 
     See Also

@@ -13,8 +13,7 @@ from sklearn.callback import FitCallback
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 
-from skoverparam import config_context
-from skoverparam.estimators._interaction_regressor import NTKInteractionRegressor
+from skoverparam import NTKInteractionRegressor, config_context
 
 GIVEN = {"alpha": 0.3, "mask_weight": 0.3, "side_weight": 1.0}
 
