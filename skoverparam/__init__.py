@@ -14,7 +14,6 @@ _SUBMODULES = (
     "datasets",
     "inspection",
     "kernels",
-    "linalg",
     "model_selection",
 )
 

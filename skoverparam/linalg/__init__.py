@@ -1,0 +1,1 @@
+"""Solvers and factorizations on tensors. Nothing here is public yet."""
