@@ -130,7 +130,7 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
     ids_ : list of ndarray
         Distinct ids of every column.
 
-    entries_ : array of shape (n_entries, n_features_in_)
+    entries_ : array of shape (n_entries, n_columns)
         Distinct combinations of ids, as positions in ``ids_``.
 
     dual_coef_ : array of shape (n_entries,)
