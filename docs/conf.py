@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import os
+import re
 import warnings
 from pathlib import Path
 
@@ -131,3 +132,12 @@ def write_api_page():
 
 write_api_page()
 warnings.filterwarnings("ignore", message=".*FigureCanvasAgg is non-interactive.*")
+
+
+def drop_foreign_labels(app, what, name, obj, options, lines):
+    """Turn references into scikit-learn's own pages, in docstrings inherited from it, to text."""
+    lines[:] = [re.sub(r":ref:`([^<`]+?)\s*<[^>]+>`", r"\1", line) for line in lines]
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", drop_foreign_labels)
