@@ -513,7 +513,7 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
             Y.device,
             what=f"Completing {m} x {n} entries",
             remedy="n_landmarks approximates the kernel between rows, row_prior='identity' needs "
-            "none, and float32 data take half.",
+            "none; with more columns than rows complete X.T; float32 data take half.",
         )
         chooses = self.alpha == "auto" or (self.n_passes == "auto" and settings.learns)
         generator, seed = None, 0
