@@ -61,11 +61,15 @@ def estimate_baseline(Y: Tensor, observed: Tensor) -> Baseline:
     return Baseline(center * unit, row * unit, column * unit, scale * unit)
 
 
-def no_baseline(Y: Tensor) -> Baseline:
-    """No offsets and unit scales: the entries are modeled as they are."""
-    return Baseline(
-        Y.new_zeros(()), Y.new_zeros(len(Y)), Y.new_zeros(Y.shape[1]), Y.new_ones(Y.shape[1])
-    )
+def no_baseline(Y: Tensor, observed: Tensor) -> Baseline:
+    """Make a baseline without offsets: the entries are modeled as they are.
+
+    All columns share one scale, a power of two, which no prediction depends on: it only keeps
+    squares within range.
+    """
+    zero = Y.new_zeros(())
+    scale = _unit_of(Y * observed).expand(Y.shape[1])
+    return Baseline(zero, Y.new_zeros(len(Y)), Y.new_zeros(Y.shape[1]), scale)
 
 
 def new_row_offsets(Y: Tensor, observed: Tensor, baseline: Baseline) -> Tensor:

@@ -188,7 +188,11 @@ class _Trial:
     def _predict(self, alpha: float) -> Tensor:
         if alpha not in self.solved:
             # The nearest ridge that was solved for, in this pass or before, is a good start.
-            nearest = min(self.duals, key=lambda known: abs(math.log(known / alpha)))
+            # (A ridge of zero is nearest to the smallest.)
+            place = math.log(max(alpha, _SMALLEST))
+            nearest = min(
+                self.duals, key=lambda known: abs(math.log(max(known, _SMALLEST)) - place)
+            )
             ridge = self.Z.new_full((1,), alpha)
             self.duals[alpha] = solve(
                 self.model,

@@ -336,7 +336,7 @@ class Solution(NamedTuple):
 
 
 def standardized(Y: Tensor, observed: Tensor, settings: Settings) -> tuple[Tensor, Baseline]:
-    baseline = estimate_baseline(Y, observed) if settings.standardize else no_baseline(Y)
+    baseline = estimate_baseline(Y, observed) if settings.standardize else no_baseline(Y, observed)
     Z = (Y - baseline.of_rows()) / baseline.scale
     return torch.where(observed, Z, torch.zeros_like(Z)), baseline
 

@@ -75,7 +75,7 @@ def _variance_given_training(
         F, gains = model.row_features[rows], model.gains[rows]
     cross = kernel_with_training(F, gains, model, settings, others)
     variance = variance_given_others(R, spectrum, noise, cross, gains.square())
-    if isinstance(rows, NewRows):
+    if isinstance(rows, NewRows) or not len(others):
         return variance
     # A training row must not be conditioned on itself: given all the others, if it is one of them.
     place = torch.full_like(every, -1)
@@ -160,6 +160,8 @@ def variance_given_others(
     independent: for eigenvalue ``c`` a row's variance is ``c own - c^2 r^T (c R + noise I)^-1 r``,
     and a training row's, given the others, ``1 / ((c R + noise I)^-1)_ii - noise``.
     """
+    if not len(R) and own is not None:
+        return spectrum * own[:, None]
     eigenvalues, U = torch.linalg.eigh(R)
     eigenvalues = eigenvalues.clamp_min(0)
     floor = torch.finfo(R.dtype).eps * float(

@@ -156,7 +156,7 @@ def test_std_of_a_new_row_is_the_gaussian_process_posterior(matrix, kind):
     K = full[seen][:, seen] + alpha * torch.eye(int(seen.sum()), dtype=Y.dtype, device=Y.device)
     row = full[:9][:, seen]
     variance = full.diagonal()[:9] - (row * torch.linalg.solve(K, row.T).T).sum(1)
-    expected = (model.amplitude * (variance + alpha)).sqrt()
+    expected = model.baseline.scale * (model.amplitude * (variance + alpha)).sqrt()
     torch.testing.assert_close(std[0], expected, rtol=1e-8, atol=0)
 
 
@@ -172,7 +172,7 @@ def test_std_of_a_training_row_is_the_gaussian_process_posterior(matrix):
         row_kernel(model.row_features, model.gains, settings), model.column_kernel
     ).diagonal()
     variance = prior - (cross * torch.linalg.solve(K, cross.T).T).sum(1)
-    expected = (model.amplitude * (variance[:9] + alpha)).sqrt()
+    expected = model.baseline.scale * (model.amplitude * (variance[:9] + alpha)).sqrt()
     # Row 0 has holes, which only enter through the noise of the *other* rows: their mean share
     # observed is a little below one, so agreement is close but not to rounding.
     torch.testing.assert_close(std[0], expected, rtol=5e-3, atol=0)

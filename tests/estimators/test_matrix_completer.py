@@ -467,3 +467,31 @@ def test_passes_go_on_while_they_pay(data):
     assert auto.n_passes_ > 1
     assert auto.n_passes_ == 1 + int(np.argmin(auto.pass_errors_))
     assert auto.score(X, X_true) > one.score(X, X_true)
+
+
+@pytest.mark.parametrize("scale", [2.0**-460, 2.0**460])
+def test_extreme_scales_without_standardization(scale):
+    X, _ = low_rank(m=30, n=8)
+    completer = NTKMatrixCompleter(standardize=False, random_state=0)
+    expected = completer.fit_transform(X)
+    np.testing.assert_allclose(completer.fit_transform(X * scale) / scale, expected, rtol=1e-6)
+    assert np.isfinite(completer.posterior_std(X * scale)).all()
+
+
+def test_interpolation_chooses_its_passes():
+    X, X_true = low_rank(m=30, n=8)
+    completer = NTKMatrixCompleter(alpha=0, max_iter=2000, random_state=0).fit(X)
+    assert completer.n_passes_ > 1
+    assert completer.alpha_ == 0
+    assert np.isfinite(completer.transform(X)).all()
+
+
+def test_a_prior_that_says_nothing_leaves_no_landmarks():
+    # An odd activation has kernel zero at cosine zero: there is nothing to draw landmarks from.
+    X, _ = low_rank(m=30, n=8)
+    completer = NTKMatrixCompleter(
+        row_prior=np.zeros((30, 2)), activation="erf", n_landmarks=3, random_state=0
+    ).fit(X)
+    assert completer.landmarks_.shape == (0,)
+    assert np.isfinite(completer.transform(X)).all()
+    assert np.isfinite(completer.posterior_std(X + 1)).all()
