@@ -165,7 +165,8 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         The baseline of an entry is the sum of its row's and its column's offset.
 
     column_scales_ : array of shape (n_kept,)
-        Spread of the columns around the baseline.
+        Spread of the columns around the baseline, the unit of their standardized entries. Without
+        ``standardize`` a power of two that is the same for all, and that no prediction depends on.
 
     row_features_ : array of shape (n_samples, p)
         Features whose cosines make the row kernel; ``p`` is 0 for the "identity" prior.

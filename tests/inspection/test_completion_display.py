@@ -115,7 +115,8 @@ def test_the_row_kernel_is_that_of_the_model(matrices):
     completer.fit(X)
     display = MatrixCompletionDisplay.from_estimator(completer, X)
     holes = np.isnan(X)
-    completed = display.row_kernel @ completer.dual_coef_ @ completer.column_kernel_
+    standardized = display.row_kernel @ completer.dual_coef_ @ completer.column_kernel_
+    completed = standardized * completer.column_scales_
     np.testing.assert_allclose(completed[holes], completer.transform(X)[holes], atol=1e-8)
 
 
