@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from numbers import Integral, Real
 from typing import Any
 
@@ -75,6 +75,14 @@ def check_option(value: Any, name: str, options: Collection[Any]) -> None:
     if not isinstance(value, str) or value not in options:
         accepted = ", ".join(repr(option) for option in options)
         raise ValueError(f"{name} must be one of {accepted}; got {value!r}.")
+
+
+def check_auto(value: Any, name: str, check: Callable[..., None], **bounds: Any) -> None:
+    """Check that a parameter is "auto" or passes another check."""
+    if not isinstance(value, str):
+        check(value, name, **bounds)
+    elif value != "auto":
+        raise ValueError(f"{name} must be 'auto' or a number, got {value!r}.")
 
 
 def check_bounds(value: Any, name: str) -> None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from skoverparam._params import (
+    check_auto,
     check_bounds,
     check_flag,
     check_integer,
@@ -29,6 +30,13 @@ from skoverparam._params import (
         (check_flag, 1, {}, "size must be True or False, got 1"),
         (check_option, "c", {"options": ("a", "b")}, "size must be one of 'a', 'b'; got 'c'"),
         (check_option, 3, {"options": ("a", "b")}, "size must be one of 'a', 'b'; got 3"),
+        (
+            check_auto,
+            "best",
+            {"check": check_number},
+            "size must be 'auto' or a number",
+        ),
+        (check_auto, -1, {"check": check_integer, "low": 0}, "size == -1, must be >= 0"),
         (check_bounds, 3, {}, r"size must be None or a pair \(low, high\), got 3"),
         (check_bounds, (1, "2"), {}, "size must be an instance of"),
         (check_bounds, (2, 1), {}, r"with low < high, got \(2, 1\)"),

@@ -15,6 +15,7 @@ from skoverparam._arrays import cross, finite_array, same_namespace, to_numpy
 from skoverparam._config import memory_budget, require_memory
 from skoverparam._ids import distinct_ids, positions, side_rows
 from skoverparam._params import (
+    check_auto,
     check_bounds,
     check_integer,
     check_number,
@@ -357,15 +358,15 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
     def _check_params(self):
         check_integer(self.depth, "depth", low=1)
         resolve(self.activation)
-        _check_number_or_auto(self.alpha, "alpha", "neither")
-        _check_number_or_auto(self.mask_weight, "mask_weight", "left")
+        check_auto(self.alpha, "alpha", check_number, low=0, boundaries="neither")
+        check_auto(self.mask_weight, "mask_weight", check_number, low=0, boundaries="left")
         if len(_pair(self.side_weight)) != 2:
             raise ValueError(
                 "side_weight must be 'auto', a number or a pair of numbers for rows and columns, "
                 f"got {self.side_weight!r}."
             )
         for weight in _pair(self.side_weight):
-            _check_number_or_auto(weight, "side_weight", "left")
+            check_auto(weight, "side_weight", check_number, low=0, boundaries="left")
         check_number(self.shrinkage, "shrinkage", low=0, boundaries="neither")
         if isinstance(self.rank, str) and self.rank != "auto":
             raise ValueError(f"rank must be 'auto', None or an integer, got {self.rank!r}.")
@@ -398,6 +399,8 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
         """Collect the settings to start from, and the names of those to choose."""
         given = {name: getattr(self, name) for name in _STARTS}
         free = [name for name, value in given.items() if _is_auto(value)]
+        if all(about is None for about in sides):
+            free = [name for name in free if name != "side_weight"]
         side = given.pop("side_weight")
         weights = [_STARTS["side_weight"] if _is_auto(w) else float(w) for w in _pair(side)]
         weights += [0.0] * len(sides)
@@ -534,11 +537,3 @@ def _is_auto(value):
 
 def _pair(value):
     return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-
-
-def _check_number_or_auto(value, name, boundaries):
-    if isinstance(value, str):
-        if value != "auto":
-            raise ValueError(f"{name} must be 'auto' or a number, got {value!r}.")
-        return
-    check_number(value, name, low=0, boundaries=boundaries)

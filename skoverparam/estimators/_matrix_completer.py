@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skoverparam._arrays import cross, feature_names_in, finite_array, same_namespace, to_numpy
 from skoverparam._config import require_memory
 from skoverparam._params import (
+    check_auto,
     check_bounds,
     check_flag,
     check_integer,
@@ -456,9 +457,9 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
     def _check_params(self):
         check_integer(self.depth, "depth", low=1)
         resolve(self.activation)
-        _check_auto(self.alpha, "alpha", check_number, low=0)
-        _check_auto(self.n_passes, "n_passes", check_integer, low=1)
-        _check_auto(self.n_landmarks, "n_landmarks", check_integer, low=1, none=True)
+        check_auto(self.alpha, "alpha", check_number, low=0)
+        check_auto(self.n_passes, "n_passes", check_integer, low=1)
+        check_auto(self.n_landmarks, "n_landmarks", check_integer, low=1, none=True)
         check_integer(self.rank, "rank", low=1, none=True)
         check_number(self.tol, "tol", low=0, high=1, boundaries="neither")
         check_integer(self.max_iter, "max_iter", low=1)
@@ -625,14 +626,6 @@ def _is_nan(value):
 
 def _given(value):
     return None if isinstance(value, str) else value
-
-
-def _check_auto(value, name, check, **bounds):
-    if isinstance(value, str):
-        if value != "auto":
-            raise ValueError(f"{name} must be 'auto' or a number, got {value!r}.")
-    else:
-        check(value, name, **bounds)
 
 
 def _kind(prior):

@@ -384,3 +384,14 @@ def test_cuda_agrees_with_the_cpu():
     expected = NTKInteractionRegressor(**GIVEN, device="cpu", tol=1e-9).fit(PAIRS, VALUES)
     model = NTKInteractionRegressor(**GIVEN, device="cuda", tol=1e-9).fit(PAIRS, VALUES)
     np.testing.assert_allclose(model.predict(PAIRS), expected.predict(PAIRS), atol=1e-6)
+
+
+def test_without_side_information_there_is_no_weight_of_it_to_choose():
+    rng = np.random.default_rng(0)
+    pairs = np.column_stack([rng.integers(30, size=400), rng.integers(20, size=400)])
+    y = rng.normal(size=400)
+    given = NTKInteractionRegressor(alpha=1.0, mask_weight=1.0).fit(pairs, y)
+    # Nothing was held out: there was nothing to decide.
+    assert np.isnan(given.held_out_error_)
+    about = NTKInteractionRegressor(row_prior=np.eye(30), alpha=1.0, mask_weight=1.0).fit(pairs, y)
+    assert np.isfinite(about.held_out_error_)
