@@ -1,0 +1,297 @@
+"""Tangent kernels of infinitely wide convolutional networks, between the pixels of their output.
+
+The network's input is an image of features, the prior; its kernel says how much learning the
+value of one output pixel changes another. With B(A) the sum of A over a k x k window by which
+both pixels move together, on the covariance Q of the features and the tangent kernel T:
+
+    input           Q = k^2 <V[i, j], V[i', j']>,  T = 0          (k of the first convolution)
+    convolution     Q <- B(Q) / k^2,               T <- B(Q + D T) / k^2,        D <- 1
+    activation      Q <- s kappa_1(Q / s),         D <- kappa_0(Q / s),   s = sqrt(N N')
+    Down, Upsample  Q, D, T <- their values at, or interpolated from, other pixels
+
+where N = Q[i, j, i, j] and N' = Q[i', j', i', j']. This is the recursion of arXiv:2108.00131; the
+derivative D waits for the next convolution because of its bilinear upsampling (see `Upsample`).
+
+How functions of two pixels are stored is the business of `_pixel_pairs`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import singledispatch
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ._activations import Activation, DualPair, LeakyReLU, ReLU
+from ._convolutional_layers import (
+    Conv,
+    Downsample,
+    Layer,
+    StationaryPrior,
+    Upsample,
+    encoder_decoder,
+    extents,
+    first_kernel_size,
+    is_circular,
+    is_nearest,
+)
+from ._pixel_pairs import (
+    BlockCirculantKernel,
+    DenseKernel,
+    DensePairs,
+    DisplacementWindow,
+    Pairs,
+    PhasePairs,
+)
+
+__all__ = [
+    "BlockCirculantKernel",
+    "Conv",
+    "DenseKernel",
+    "DisplacementWindow",
+    "Downsample",
+    "StationaryPrior",
+    "Upsample",
+    "convolutional_ntk",
+    "dense_bytes",
+    "displacement_window",
+    "encoder_decoder",
+    "kernel_bytes",
+]
+
+# Arrays of one entry per pair of pixels that live at once, at most; measured.
+_DENSE_ARRAYS = 6
+
+
+class _State(NamedTuple):
+    """Covariance Q, derivative D (None for one) and tangent kernel T of the features."""
+
+    covariance: Tensor
+    slope: Tensor | None
+    tangent: Tensor
+
+    def pushed(self) -> Tensor:
+        """Return D T, the tangent kernel of the activated features."""
+        return self.tangent if self.slope is None else self.slope * self.tangent
+
+
+def convolutional_ntk(
+    layers: Sequence[Layer],
+    shape: tuple[int, int],
+    prior: StationaryPrior | Tensor | None = None,
+    *,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+) -> BlockCirculantKernel | DenseKernel:
+    """Tangent kernel of a convolutional network; the public function says everything else.
+
+    `dtype` and `device` are those of the result, unless the prior is a tensor, with its own.
+    """
+    if isinstance(prior, Tensor):
+        return _dense(layers, shape, prior)
+    prior = StationaryPrior() if prior is None else prior
+    found = extents(layers, shape)
+    if not is_circular(layers):
+        h, w = shape
+        Q = torch.full((h * w, h * w), prior.elsewhere, dtype=dtype, device=device)
+        Q.diagonal().fill_(prior.diagonal)
+        return DenseKernel(_tangent(layers, Q.view(h, w, h, w), DensePairs()))
+    if is_nearest(layers) and all(min(e.shape) >= 2 * e.period - 1 for e in found):
+        window = displacement_window(layers, prior, dtype=dtype, device=device)
+        return window.on(found[-1].shape)
+    return BlockCirculantKernel(_phases(layers, shape, prior, dtype, device))
+
+
+def displacement_window(
+    layers: Sequence[Layer],
+    prior: StationaryPrior | None = None,
+    *,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+) -> DisplacementWindow:
+    """Kernel of a network with nearest upsampling on images of any size, from a few numbers.
+
+    Parameters
+    ----------
+    layers : sequence of layers
+        Upsampling, if any, by the nearest pixel.
+
+    prior : StationaryPrior, default=None
+        The input. None is ``StationaryPrior()``.
+
+    dtype, device
+        Those of the result.
+
+    Returns
+    -------
+    DisplacementWindow
+        ``values`` of shape (p, p, 2p - 1, 2p - 1), the kernel at displacements below p, and
+        ``far``, the kernel at all others.
+
+    Raises
+    ------
+    ValueError
+        If an upsampling interpolates, or layers do not fit together.
+
+    Notes
+    -----
+    Before the first upsampling, Q and T have one value for a pixel with itself and one for any
+    two different pixels: windows move both pixels together, and so does everything else.
+    Repeating pixels turns a radius r, within which displacements matter, into 2r + 1, and
+    downsampling turns it into r // 2: it is always p - 1. All pixels have the same variance.
+    Hence an image of 2p pixels shows everything, and the cost is that of (2p)^2 p^2 numbers.
+    """
+    prior = StationaryPrior() if prior is None else prior
+    if not is_nearest(layers):
+        raise ValueError(
+            "layers must upsample by the nearest pixel: with interpolation the kernel is not "
+            "constant between distant pixels, since their variances differ with their place."
+        )
+    # Sizes relative to the input's, from the largest image that could be meant.
+    large = 2 ** len(layers)
+    found = extents(layers, (large, large))
+    # Every image on the way must be so large that windows of radius p - 1 leave something.
+    side = max(math.ceil(2 * e.period * large / e.shape[0]) for e in found)
+    A = _phases(layers, (side, side), prior, dtype, device)
+    p = found[-1].period
+    steps = torch.arange(1 - p, p) % A.shape[-1]
+    values = A[:, :, steps[:, None], steps]
+    return DisplacementWindow(values, float(A[0, 0, p, p]))
+
+
+def dense_bytes(layers: Sequence[Layer], shape: tuple[int, int], itemsize: int = 8) -> int:
+    """Memory that a dense kernel needs at most while it is computed.
+
+    Parameters
+    ----------
+    layers : sequence of layers
+        The network.
+
+    shape : tuple of two ints
+        Rows and columns of its input.
+
+    itemsize : int, default=8
+        Bytes of a number: 8 in float64, 4 in float32.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    n_pixels = max(math.prod(e.shape) for e in extents(layers, shape))
+    return _DENSE_ARRAYS * n_pixels**2 * itemsize
+
+
+def kernel_bytes(layers: Sequence[Layer], shape: tuple[int, int], itemsize: int = 8) -> int:
+    """Memory that the kernel of a stationary prior needs at most while it is computed.
+
+    Parameters
+    ----------
+    layers : sequence of layers
+        The network.
+
+    shape : tuple of two ints
+        Rows and columns of its input.
+
+    itemsize : int, default=8
+        Bytes of a number: 8 in float64, 4 in float32.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    found = extents(layers, shape)
+    if not is_circular(layers):
+        return dense_bytes(layers, shape, itemsize)
+    numbers = max(e.period**2 * math.prod(e.shape) for e in found)
+    # With nearest upsampling only the result is as large as that.
+    return (1 if is_nearest(layers) else _DENSE_ARRAYS) * numbers * itemsize
+
+
+def _dense(layers: Sequence[Layer], shape: tuple[int, int], prior: Tensor) -> DenseKernel:
+    if prior.ndim != 3 or tuple(prior.shape[1:]) != tuple(shape):
+        raise ValueError(
+            f"prior must have shape (channels, {shape[0]}, {shape[1]}) for images of shape "
+            f"{tuple(shape)}, got {tuple(prior.shape)}."
+        )
+    extents(layers, shape)
+    # Scaled by a power of two, exactly, squares neither over- nor underflow; s(cale) comes back
+    # in the end because the kernel is homogeneous.
+    exponent = math.frexp(float(prior.abs().max()) if prior.numel() else 0.0)[1]
+    V = prior * 2.0**-exponent
+    # Added channel by channel, equal pixels get equal covariances to the last bit.
+    Q = sum((v[:, :, None, None] * v for v in V[1:]), V[0][:, :, None, None] * V[0])
+    return DenseKernel(_tangent(layers, Q, DensePairs()).mul_(4.0**exponent))
+
+
+def _phases(
+    layers: Sequence[Layer],
+    shape: tuple[int, int],
+    prior: StationaryPrior,
+    dtype: torch.dtype,
+    device: torch.device | str,
+) -> Tensor:
+    Q = torch.full((1, 1, *shape), prior.elsewhere, dtype=dtype, device=device)
+    Q[0, 0, 0, 0] = prior.diagonal
+    return _tangent(layers, Q, PhasePairs())
+
+
+def _tangent(layers: Sequence[Layer], covariance: Tensor, pairs: Pairs) -> Tensor:
+    """Run the recursion from the covariance of the input, which is overwritten."""
+    with torch.no_grad():
+        covariance.mul_(first_kernel_size(layers) ** 2)
+        state = _State(covariance, None, torch.zeros_like(covariance))
+        for layer in layers:
+            state = _through(layer, state, pairs)
+        return state.pushed()
+
+
+@singledispatch
+def _through(layer: object, state: _State, pairs: Pairs) -> _State:
+    """Apply one layer to the state."""
+    raise TypeError(f"no such layer: {layer!r}")
+
+
+@_through.register
+def _conv(layer: Conv, state: _State, pairs: Pairs) -> _State:
+    k = layer.kernel_size
+    tangent = pairs.box_sum(state.covariance + state.pushed(), k).div_(k**2)
+    return _State(pairs.box_sum(state.covariance, k).div_(k**2), None, tangent)
+
+
+@_through.register(Activation)
+def _activation(layer: ReLU | LeakyReLU | DualPair, state: _State, pairs: Pairs) -> _State:
+    Q = state.covariance
+    D = torch.empty_like(Q)
+    variances = pairs.variances(Q)
+    # In slabs, which keeps the memory for all that lies between small.
+    for slab, (part, slope) in enumerate(zip(Q, D, strict=True)):
+        scale = pairs.products(variances, slab, Q.shape).sqrt_()
+        alive = scale > 0
+        # For pixels with equal features, this quotient is exactly 1: sqrt(N N) is exactly N.
+        cosine = torch.where(alive, part / scale, 0)
+        pairs.equal_pixels(cosine, slab).fill_(1)
+        part.copy_(layer.kappa_1(cosine)).mul_(scale)
+        # Where the features of a pixel are zero, whatever the weights, nothing passes.
+        slope.copy_(layer.kappa_0(cosine)).mul_(alive)
+    return _State(Q, D, state.tangent)
+
+
+@_through.register
+def _downsample(layer: Downsample, state: _State, pairs: Pairs) -> _State:
+    Q, D, T = state
+    return _State(
+        pairs.downsample(Q), None if D is None else pairs.downsample(D), pairs.downsample(T)
+    )
+
+
+@_through.register
+def _upsample(layer: Upsample, state: _State, pairs: Pairs) -> _State:
+    Q = pairs.upsample(state.covariance, layer)
+    if layer.circular or state.slope is None:
+        return _State(Q, None, pairs.upsample(state.pushed(), layer))
+    return _State(Q, pairs.upsample(state.slope, layer), pairs.upsample(state.tangent, layer))

@@ -1,0 +1,243 @@
+"""Functions of two pixels: how they are stored, and what layers do to them.
+
+The covariance of a network's features at two pixels, and its tangent kernel, are functions of two
+pixels (i, j) and (i', j'). Dense storage has an entry for each pair. Where rolling the image
+by p pixels changes nothing, all is known from the *phase* (i mod p, j mod p) and the
+*displacement* (i' - i, j' - j), both around the image: p^2 images instead of h w.
+
+A `Pairs` knows one way to store them; the layers are written once, on top of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ._convolutional_layers import Upsample
+
+
+class Pairs:
+    """A way to store functions A of two pixels as tensors of four axes."""
+
+    def box_sum(self, A: Tensor, kernel_size: int) -> Tensor:
+        """Sum A over the offsets of a square window, by which both pixels move together."""
+        raise NotImplementedError
+
+    def variances(self, A: Tensor) -> Tensor:
+        """Return the values of A at equal pixels."""
+        raise NotImplementedError
+
+    def products(self, variances: Tensor, slab: int, shape: torch.Size) -> Tensor:
+        """Return the products of both pixels' variances for ``A[slab]``, A of that shape."""
+        raise NotImplementedError
+
+    def equal_pixels(self, part: Tensor, slab: int) -> Tensor:
+        """Return a view of the entries at equal pixels of ``part = A[slab]``."""
+        raise NotImplementedError
+
+    def upsample(self, A: Tensor, layer: Upsample) -> Tensor:
+        """Interpolate A in both pixels."""
+        raise NotImplementedError
+
+    def downsample(self, A: Tensor) -> Tensor:
+        """Keep the values of A where both pixels are in even rows and columns."""
+        # For phases and displacements, too, doubling the pixels means doubling all four.
+        return A[::2, ::2, ::2, ::2].contiguous()
+
+
+class DensePairs(Pairs):
+    """Tensors of shape (h, w, h, w): ``A[i, j, i', j']``."""
+
+    def box_sum(self, A: Tensor, kernel_size: int) -> Tensor:
+        """Sum A over a window; see `Pairs`."""
+        return _window_sum(_window_sum(A, kernel_size, (0, 2)), kernel_size, (1, 3))
+
+    def variances(self, A: Tensor) -> Tensor:
+        """Return the diagonal, of shape (h, w)."""
+        h, w = A.shape[:2]
+        return A.reshape(h * w, h * w).diagonal().reshape(h, w).clone()
+
+    def products(self, variances: Tensor, slab: int, shape: torch.Size) -> Tensor:
+        """Return products for the pixels of row `slab` with all others, (w, h, w)."""
+        return variances[slab][:, None, None] * variances
+
+    def equal_pixels(self, part: Tensor, slab: int) -> Tensor:
+        """Return a view of the diagonal of a slab."""
+        return part[:, slab].diagonal()
+
+    def upsample(self, A: Tensor, layer: Upsample) -> Tensor:
+        """Interpolate along all four axes."""
+        for axis in range(4):
+            U = layer.matrix(A.shape[axis], A)
+            A = torch.tensordot(U, A, dims=([1], [axis])).movedim(0, axis)
+        return A.contiguous()
+
+
+class PhasePairs(Pairs):
+    """Tensors of shape (p, p, h, w): ``A[a, b, u, v]`` for pixels (a, b) and (a + u, b + v)."""
+
+    def box_sum(self, A: Tensor, kernel_size: int) -> Tensor:
+        """Sum A over a window; see `Pairs`. Displacements stay what they are."""
+        return _window_sum(_window_sum(A, kernel_size, (0,)), kernel_size, (1,))
+
+    def variances(self, A: Tensor) -> Tensor:
+        """Return the values at displacement zero, of shape (p, p)."""
+        return A[:, :, 0, 0].clone()
+
+    def products(self, variances: Tensor, slab: int, shape: torch.Size) -> Tensor:
+        """Return products for phases (slab, b) with all displacements, (p, h, w)."""
+        p, _, h, w = shape
+        device = variances.device
+        rows = (slab + torch.arange(h, device=device)) % p
+        columns = (torch.arange(p, device=device)[:, None] + torch.arange(w, device=device)) % p
+        others = variances[rows[:, None, None], columns].movedim(1, 0)
+        return variances[slab][:, None, None] * others
+
+    def equal_pixels(self, part: Tensor, slab: int) -> Tensor:
+        """Return a view of the displacement zero."""
+        return part[:, 0, 0]
+
+    def upsample(self, A: Tensor, layer: Upsample) -> Tensor:
+        """Interpolate along rows, then along columns."""
+        A = _upsample_circulant(A.transpose(1, 2), layer)
+        A = _upsample_circulant(A.permute(2, 3, 0, 1), layer)
+        return A.permute(2, 0, 3, 1).contiguous()
+
+
+class DenseKernel(NamedTuple):
+    """A kernel between all pairs of pixels.
+
+    Parameters
+    ----------
+    values : array of shape (h, w, h, w)
+        ``values[i, j, k, l]`` is the kernel of pixels (i, j) and (k, l).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skoverparam.kernels import convolutional_ntk, encoder_decoder
+    >>> ramp = np.arange(16.0).reshape(1, 4, 4) / 16
+    >>> kernel = convolutional_ntk(encoder_decoder(levels=1), prior=ramp)
+    >>> kernel.values.shape, kernel.row(0, 0).shape
+    ((4, 4, 4, 4), (4, 4))
+    """
+
+    values: Tensor
+
+    def row(self, i: int, j: int) -> Tensor:
+        """Return the kernel of pixel (i, j) with all pixels, of shape (h, w)."""
+        return self.values[i, j]
+
+
+class BlockCirculantKernel(NamedTuple):
+    """A kernel which does not change when the image is rolled by p pixels.
+
+    Parameters
+    ----------
+    blocks : array of shape (p, p, h, w)
+        ``blocks[a, b, u, v]`` is the kernel of pixels (i, j) and (i + u, j + v), around the
+        image, for all i with ``i % p == a`` and all j with ``j % p == b``.
+
+    Examples
+    --------
+    >>> from skoverparam.kernels import convolutional_ntk, encoder_decoder
+    >>> kernel = convolutional_ntk(encoder_decoder(levels=2), shape=(8, 12))
+    >>> kernel.blocks.shape
+    (4, 4, 8, 12)
+    >>> kernel.averaged().blocks.shape
+    (1, 1, 8, 12)
+    >>> kernel.dense().values.shape
+    (8, 12, 8, 12)
+    """
+
+    blocks: Tensor
+
+    def averaged(self) -> BlockCirculantKernel:
+        """Return the mean over all p x p positions of the network's grid, which has p = 1."""
+        p = len(self.blocks)
+        phases = [self.blocks[a, b] for a in range(p) for b in range(p)]
+        return BlockCirculantKernel((sum(phases[1:], phases[0]) / p**2)[None, None])
+
+    def dense(self) -> DenseKernel:
+        """Return all entries: h w times as many numbers as an image has."""
+        p, _, h, w = self.blocks.shape
+        i, j = torch.arange(h), torch.arange(w)
+        rows = (i - i[:, None]) % h
+        columns = (j - j[:, None]) % w
+        a, b = (i % p)[:, None, None, None], (j % p)[:, None, None]
+        return DenseKernel(self.blocks[a, b, rows[:, None, :, None], columns[None, :, None, :]])
+
+    def row(self, i: int, j: int) -> Tensor:
+        """Return the kernel of pixel (i, j) with all pixels, of shape (h, w)."""
+        p, _, h, w = self.blocks.shape
+        rows = [(row - i) % h for row in range(h)]
+        columns = [(column - j) % w for column in range(w)]
+        return self.blocks[i % p, j % p][rows][:, columns]
+
+
+class DisplacementWindow(NamedTuple):
+    """A kernel on images of any size, constant between pixels that are far apart.
+
+    Attributes
+    ----------
+    values : tensor of shape (p, p, 2 r + 1, 2 r + 1)
+        ``values[a, b, r + u, r + v]`` is the kernel of a pixel of phase (a, b) and the one at
+        displacement (u, v).
+    far : float
+        The kernel at all other displacements.
+    """
+
+    values: Tensor
+    far: float
+
+    def averaged(self) -> DisplacementWindow:
+        """Return the mean over the phases."""
+        return DisplacementWindow(self.values.mean((0, 1))[None, None], self.far)
+
+    def on(self, shape: tuple[int, int]) -> BlockCirculantKernel:
+        """Return the kernel on images of this shape, whose sides are multiples of p."""
+        p, _, side, _ = self.values.shape
+        h, w = shape
+        if h % p or w % p or h < side or w < side:
+            raise ValueError(
+                f"shape must have sides that are multiples of {p} and at least {side}, "
+                f"got {shape}."
+            )
+        blocks = self.values.new_full((p, p, h, w), self.far)
+        displacements = torch.arange(side) - side // 2
+        blocks[:, :, (displacements % h)[:, None], displacements % w] = self.values
+        return BlockCirculantKernel(blocks)
+
+
+def _window_sum(A: Tensor, length: int, axes: tuple[int, ...]) -> Tensor:
+    """Sum A over rolls along `axes` together, by -(length // 2), ..., length // 2."""
+    if length == 1:
+        return A
+    # Around a short axis rolls meet: of length 1, as the phases have in an encoder, all of them.
+    times = Counter(step % A.shape[axes[0]] for step in range(-(length // 2), length // 2 + 1))
+    total = A * times.pop(0)
+    for step, count in sorted(times.items()):
+        total.add_(torch.roll(A, (step,) * len(axes), axes), alpha=count)
+    return total
+
+
+def _upsample_circulant(A: Tensor, layer: Upsample) -> Tensor:
+    """Interpolate along one axis: (p, n, ...) of phases and displacements to (2p, 2n, ...)."""
+    p, n = A.shape[:2]
+    phase = torch.arange(2 * p, device=A.device)[:, None]
+    result = A.new_zeros(2 * p, 2 * n, *A.shape[2:])
+    for parity, taps in enumerate(layer.taps):
+        for other_parity, other_taps in enumerate(layer.taps):
+            rows = phase[parity::2]
+            columns = torch.arange((parity + other_parity) % 2, 2 * n, 2, device=A.device)
+            first, second = rows // 2, (rows + columns) // 2
+            part = result[parity::2, (parity + other_parity) % 2 :: 2]
+            for offset, weight in taps:
+                for other_offset, other_weight in other_taps:
+                    phases = (first + offset) % p
+                    steps = (second + other_offset - first - offset) % n
+                    part.add_(A[phases, steps], alpha=weight * other_weight)
+    return result
