@@ -114,15 +114,19 @@ def mix_side_alone(side: Profiles | None, n_unseen: int, like: Profiles) -> Prof
 
 
 class Network(NamedTuple):
-    """The infinitely wide network whose tangent kernel, over its value at 1, compares ids."""
+    """The infinitely wide network whose tangent kernel compares ids.
+
+    The kernel's constant is left out: in a product of kernels it would be a second set of offsets,
+    which the biases are there for, and systems with both are much worse conditioned.
+    """
 
     depth: int
     activation: object
 
     def kernel_(self, cosines: Tensor) -> Tensor:
-        """Turn cosines into the kernel, in place."""
-        top = cosine_ntk_(cosines.new_ones(1), self.depth, self.activation)
-        return cosine_ntk_(cosines, self.depth, self.activation).div_(top)
+        """Turn cosines into ``(Theta(c) - Theta(0)) / (Theta(1) - Theta(0))``, in place."""
+        apart, equal = cosine_ntk_(cosines.new_tensor([0.0, 1.0]), self.depth, self.activation)
+        return cosine_ntk_(cosines, self.depth, self.activation).sub_(apart).div_(equal - apart)
 
 
 def exact_kernel(profiles: Profiles, network: Network, ids: Tensor | None = None) -> Tensor:

@@ -5,7 +5,7 @@ For ids i = (i_1, ..., i_p), in units of what the additive offsets leave,
     y_i = mean + f(i) + noise_i,     var noise_i = alpha prod_f nu_f[i_f]^h / weight_i,
     cov(f(i), f(j)) = prod_f R_f[i_f, j_f] + sum_f t_f ((1 - g) 1[i_f = j_f] + g R_f[i_f, j_f])
 
-with R_f the tangent kernel of features of the ids (see `_id_kernels`), t_f the learned variances
+with R_f the tangent kernel of features of the ids, without its constant (see `_id_kernels`), t_f the learned variances
 of the offsets and nu_f the ids' relative noise (see `_bias_components`).
 """
 
@@ -241,11 +241,14 @@ def pose(
 
 
 def solve(posed: Posed, alpha: float, *, tol: float, max_iter: int) -> Iterator[Solved]:
-    """Conjugate gradients from the biases' solution; yields after every product."""
+    """Conjugate gradients from the biases' solution or zero; yields after every product."""
     start = posed.start
     rest = posed.target - posed.apply(start) - alpha * start
     size = float(posed.target.norm()) or 1.0
     left = float(rest.norm()) / size
+    if left > 1:
+        # Of ids with very many entries the biases say nearly nothing about the rest.
+        start, rest, left = torch.zeros_like(start), posed.target, 1.0
     shifts = torch.tensor([alpha], dtype=torch.float64, device=rest.device)
     yield Solved(posed.S * start, left)
     if left <= tol:

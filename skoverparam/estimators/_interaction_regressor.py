@@ -45,7 +45,7 @@ from skoverparam.kernels._activations import resolve
 
 # What "auto" starts from, and stays at where there are too few entries to choose.
 _STARTS = {
-    "alpha": 1.0,
+    "alpha": 0.5,
     "mask_weight": 1.0,
     "side_weight": 2.0,
 }
@@ -62,7 +62,7 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
 
     A Gaussian process over entries: additive offsets of rows and columns with learned variances,
     plus an interaction with covariance ``R[i, i'] C[j, j']``, both sides neural tangent kernels
-    of infinitely wide networks. Rows are alike when similar residuals were observed in them, when
+    of infinitely wide networks without their constants. Rows are alike when similar residuals were observed in them, when
     the same columns were observed at all, and when their side information is alike.
 
     Parameters

@@ -60,10 +60,11 @@ def sparse(Z):
 
 
 def relu_ntk(cosines):
-    """Depth 1 in closed form, over its value 2 at cosine 1."""
+    """Depth 1 in closed form without its constant 1 / pi, over its value then at cosine 1."""
     c = cosines.clamp(-1, 1)
     angle = torch.acos(c)
-    return (2 * c * (math.pi - angle) + (1 - c * c).clamp_min(0).sqrt()) / (2 * math.pi)
+    full = (2 * c * (math.pi - angle) + (1 - c * c).clamp_min(0).sqrt()) / math.pi
+    return (full - 1 / math.pi) / (2 - 1 / math.pi)
 
 
 def unit(Z):
