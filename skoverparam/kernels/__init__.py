@@ -296,7 +296,7 @@ def convolutional_ntk(layers: Any, shape: Any = None, prior: Any = None) -> Any:
     With a stationary prior all depends on the pixels' displacement and on their phase modulo
     :math:`p = 2^s` after s upsamplings. With nearest upsampling it is constant from displacement
     p on: the kernel takes work on :math:`4 p^4` numbers, and then :math:`p^2 h w` to write. Dense
-    kernels take :math:`(h w)^2` numbers, and six times as much while they are computed. No
+    kernels take :math:`(h w)^2` numbers, and four times as much while they are computed. No
     gradient flows through.
 
     The block-circulant form and the circular bilinear upsampling are ours. The rest is the

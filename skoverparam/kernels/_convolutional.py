@@ -63,7 +63,7 @@ __all__ = [
 ]
 
 # Arrays of one entry per pair of pixels that live at once, at most; measured.
-_DENSE_ARRAYS = 6
+_DENSE_ARRAYS = 4
 
 
 class _State(NamedTuple):
@@ -73,9 +73,9 @@ class _State(NamedTuple):
     slope: Tensor | None
     tangent: Tensor
 
-    def pushed(self) -> Tensor:
-        """Return D T, the tangent kernel of the activated features."""
-        return self.tangent if self.slope is None else self.slope * self.tangent
+    def pushed_(self) -> Tensor:
+        """Return D T, the tangent kernel of the activated features, in the place of T."""
+        return self.tangent if self.slope is None else self.tangent.mul_(self.slope)
 
 
 def convolutional_ntk(
@@ -95,10 +95,9 @@ def convolutional_ntk(
     prior = StationaryPrior() if prior is None else prior
     found = extents(layers, shape)
     if not is_circular(layers):
-        h, w = shape
-        Q = torch.full((h * w, h * w), prior.elsewhere, dtype=dtype, device=device)
-        Q.diagonal().fill_(prior.diagonal)
-        return DenseKernel(_tangent(layers, Q.view(h, w, h, w), DensePairs()))
+        Q = torch.full((*shape, *shape), prior.elsewhere, dtype=dtype, device=device)
+        Q.view(math.prod(shape), -1).diagonal().fill_(prior.diagonal)
+        return DenseKernel(_tangent(layers, Q, DensePairs()))
     if is_nearest(layers) and all(min(e.shape) >= 2 * e.period - 1 for e in found):
         window = displacement_window(layers, prior, dtype=dtype, device=device)
         return window.on(found[-1].shape)
@@ -219,13 +218,16 @@ def _dense(layers: Sequence[Layer], shape: tuple[int, int], prior: Tensor) -> De
             f"{tuple(shape)}, got {tuple(prior.shape)}."
         )
     extents(layers, shape)
-    # Scaled by a power of two, exactly, squares neither over- nor underflow; s(cale) comes back
-    # in the end because the kernel is homogeneous.
-    exponent = math.frexp(float(prior.abs().max()) if prior.numel() else 0.0)[1]
-    V = prior * 2.0**-exponent
-    # Added channel by channel, equal pixels get equal covariances to the last bit.
-    Q = sum((v[:, :, None, None] * v for v in V[1:]), V[0][:, :, None, None] * V[0])
-    return DenseKernel(_tangent(layers, Q, DensePairs()).mul_(4.0**exponent))
+    return DenseKernel(_tangent(layers, _inner_products(prior), DensePairs()))
+
+
+def _inner_products(V: Tensor) -> Tensor:
+    _, h, w = V.shape
+    Q = V.new_zeros(h, w, h, w)
+    # Added channel by channel, equal pixels get equal inner products to the last bit.
+    for v in V.detach():
+        Q.addcmul_(v[:, :, None, None], v)
+    return Q
 
 
 def _phases(
@@ -243,11 +245,21 @@ def _phases(
 def _tangent(layers: Sequence[Layer], covariance: Tensor, pairs: Pairs) -> Tensor:
     """Run the recursion from the covariance of the input, which is overwritten."""
     with torch.no_grad():
-        covariance.mul_(first_kernel_size(layers) ** 2)
+        # The kernel is homogeneous. Scaled by a power of two, which is exact, products of
+        # variances neither over- nor underflow.
+        largest = float(pairs.variances(covariance).max())
+        if not math.isfinite(largest):
+            raise ValueError(
+                "prior must be so small that its squares are finite numbers in "
+                f"{covariance.dtype}, they are not; divide it by its largest entry."
+            )
+        scale = math.ldexp(1.0, max(math.frexp(largest)[1], -1000) - 1)
+        covariance.mul_(first_kernel_size(layers) ** 2 / scale)
         state = _State(covariance, None, torch.zeros_like(covariance))
+        del covariance  # its memory is needed
         for layer in layers:
             state = _through(layer, state, pairs)
-        return state.pushed()
+        return state.pushed_().mul_(scale)
 
 
 @singledispatch
@@ -259,8 +271,10 @@ def _through(layer: object, state: _State, pairs: Pairs) -> _State:
 @_through.register
 def _conv(layer: Conv, state: _State, pairs: Pairs) -> _State:
     k = layer.kernel_size
-    tangent = pairs.box_sum(state.covariance + state.pushed(), k).div_(k**2)
-    return _State(pairs.box_sum(state.covariance, k).div_(k**2), None, tangent)
+    # Arrays that are done with hold the results: three are all that dense kernels need.
+    Q, D, T = state.covariance, state.slope, state.pushed_()
+    T_next = pairs.box_sum(T.add_(Q), k, out=torch.empty_like(T) if D is None else D)
+    return _State(pairs.box_sum(Q, k, out=T).div_(k**2), None, T_next.div_(k**2))
 
 
 @_through.register(Activation)
@@ -268,12 +282,13 @@ def _activation(layer: ReLU | LeakyReLU | DualPair, state: _State, pairs: Pairs)
     Q = state.covariance
     D = torch.empty_like(Q)
     variances = pairs.variances(Q)
-    # In slabs, which keeps the memory for all that lies between small.
+    rounded_one = 1 - 4 * torch.finfo(Q.dtype).eps
     for slab, (part, slope) in enumerate(zip(Q, D, strict=True)):
         scale = pairs.products(variances, slab, Q.shape).sqrt_()
         alive = scale > 0
-        # For pixels with equal features, this quotient is exactly 1: sqrt(N N) is exactly N.
         cosine = torch.where(alive, part / scale, 0)
+        # The angle of pixels with equal features is 0, not the root of a rounding error.
+        cosine[cosine > rounded_one] = 1
         pairs.equal_pixels(cosine, slab).fill_(1)
         part.copy_(layer.kappa_1(cosine)).mul_(scale)
         # Where the features of a pixel are zero, whatever the weights, nothing passes.
@@ -293,5 +308,5 @@ def _downsample(layer: Downsample, state: _State, pairs: Pairs) -> _State:
 def _upsample(layer: Upsample, state: _State, pairs: Pairs) -> _State:
     Q = pairs.upsample(state.covariance, layer)
     if layer.circular or state.slope is None:
-        return _State(Q, None, pairs.upsample(state.pushed(), layer))
+        return _State(Q, None, pairs.upsample(state.pushed_(), layer))
     return _State(Q, pairs.upsample(state.slope, layer), pairs.upsample(state.tangent, layer))

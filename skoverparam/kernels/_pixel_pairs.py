@@ -11,7 +11,7 @@ A `Pairs` knows one way to store them; the layers are written once, on top of it
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,11 +20,33 @@ from ._convolutional_layers import Upsample
 
 
 class Pairs:
-    """A way to store functions A of two pixels as tensors of four axes."""
+    """A way to store functions A of two pixels as tensors of four axes.
 
-    def box_sum(self, A: Tensor, kernel_size: int) -> Tensor:
-        """Sum A over the offsets of a square window, by which both pixels move together."""
-        raise NotImplementedError
+    The first two axes are about the first pixel, the last two about the second. Work is done in
+    slabs ``A[i]``, which keeps the memory for all that lies between small.
+    """
+
+    moving_rows: ClassVar[tuple[int, ...]]
+    """Axes of a slab along which moving both pixels by a row moves a value, but for the first."""
+
+    moving_columns: ClassVar[tuple[int, ...]]
+    """Axes of a slab along which moving both pixels by a column moves a value."""
+
+    def box_sum(self, A: Tensor, kernel_size: int, out: Tensor) -> Tensor:
+        """Sum A over the offsets of a square window, by which both pixels move together.
+
+        The sums are written to `out`, which is returned.
+        """
+        rows, columns = (_offsets(kernel_size, A.shape[axis]) for axis in (0, 1))
+        out.zero_()
+        for i, total in enumerate(out):
+            over_rows = torch.zeros_like(total)
+            for step, times in rows:
+                source = A[(i + step) % len(A)]
+                _add_rolled_(over_rows, source, step, self.moving_rows, times)
+            for step, times in columns:
+                _add_rolled_(total, over_rows, step, self.moving_columns, times)
+        return out
 
     def variances(self, A: Tensor) -> Tensor:
         """Return the values of A at equal pixels."""
@@ -51,9 +73,8 @@ class Pairs:
 class DensePairs(Pairs):
     """Tensors of shape (h, w, h, w): ``A[i, j, i', j']``."""
 
-    def box_sum(self, A: Tensor, kernel_size: int) -> Tensor:
-        """Sum A over a window; see `Pairs`."""
-        return _window_sum(_window_sum(A, kernel_size, (0, 2)), kernel_size, (1, 3))
+    moving_rows = (1,)
+    moving_columns = (0, 2)
 
     def variances(self, A: Tensor) -> Tensor:
         """Return the diagonal, of shape (h, w)."""
@@ -70,18 +91,22 @@ class DensePairs(Pairs):
 
     def upsample(self, A: Tensor, layer: Upsample) -> Tensor:
         """Interpolate along all four axes."""
-        for axis in range(4):
-            U = layer.matrix(A.shape[axis], A)
-            A = torch.tensordot(U, A, dims=([1], [axis])).movedim(0, axis)
-        return A.contiguous()
+        h, w = A.shape[:2]
+        rows, columns = layer.matrix(h, A), layer.matrix(w, A)
+        result = A.new_empty(2 * h, 2 * w, 2 * h, 2 * w)
+        for weights, slab in zip(rows, result, strict=True):
+            part = (weights @ A.reshape(h, -1)).reshape(w, h, w)
+            part = rows @ (part @ columns.T)
+            slab.copy_((columns @ part.reshape(w, -1)).view_as(slab))
+        return result
 
 
 class PhasePairs(Pairs):
     """Tensors of shape (p, p, h, w): ``A[a, b, u, v]`` for pixels (a, b) and (a + u, b + v)."""
 
-    def box_sum(self, A: Tensor, kernel_size: int) -> Tensor:
-        """Sum A over a window; see `Pairs`. Displacements stay what they are."""
-        return _window_sum(_window_sum(A, kernel_size, (0,)), kernel_size, (1,))
+    # Displacements stay what they are when both pixels move.
+    moving_rows = ()
+    moving_columns = (0,)
 
     def variances(self, A: Tensor) -> Tensor:
         """Return the values at displacement zero, of shape (p, p)."""
@@ -212,16 +237,32 @@ class DisplacementWindow(NamedTuple):
         return BlockCirculantKernel(blocks)
 
 
-def _window_sum(A: Tensor, length: int, axes: tuple[int, ...]) -> Tensor:
-    """Sum A over rolls along `axes` together, by -(length // 2), ..., length // 2."""
-    if length == 1:
-        return A
-    # Around a short axis rolls meet: of length 1, as the phases have in an encoder, all of them.
-    times = Counter(step % A.shape[axes[0]] for step in range(-(length // 2), length // 2 + 1))
-    total = A * times.pop(0)
-    for step, count in sorted(times.items()):
-        total.add_(torch.roll(A, (step,) * len(axes), axes), alpha=count)
-    return total
+def _offsets(length: int, period: int) -> list[tuple[int, int]]:
+    """List the steps of a centered window around an axis, and how often each is met.
+
+    Around a short axis steps coincide: with one phase, as in an encoder, all of them.
+    """
+    steps = range(-(length // 2), length // 2 + 1)
+    return sorted(Counter(step % period for step in steps).items())
+
+
+def _add_rolled_(
+    total: Tensor, source: Tensor, step: int, axes: tuple[int, ...], times: int
+) -> None:
+    """Add to ``total[..., i, ...]`` so many times ``source[..., i + step, ...]``, all axes alike.
+
+    The same as with `torch.roll`, but without its copies.
+    """
+    if not axes:
+        total.add_(source, alpha=times)
+        return
+    axis, *rest = axes
+    n = total.shape[axis]
+    for start, stop, first in ((0, n - step, step), (n - step, n, 0)):
+        if stop > start:
+            there = total.narrow(axis, start, stop - start)
+            here = source.narrow(axis, first, stop - start)
+            _add_rolled_(there, here, step, tuple(rest), times)
 
 
 def _upsample_circulant(A: Tensor, layer: Upsample) -> Tensor:
