@@ -17,7 +17,7 @@ PACKAGE = Path(skoverparam.__file__).parent
 PICTURE = PACKAGE.parent / "docs" / "architecture.md"
 
 BOUNDARY = ("_arrays", "_ids", "_params", "_steps", "_config", "_display")
-MATHEMATICS = ("linalg", "kernels", "completion")
+MATHEMATICS = ("linalg", "kernels", "completion", "inpainting")
 
 # Who may import whom, besides the standard library and oneself.
 ARROWS = {
@@ -25,6 +25,7 @@ ARROWS = {
     "linalg": ("torch",),
     "kernels": ("torch", "linalg"),
     "completion": ("torch", "linalg", "kernels"),
+    "inpainting": ("torch", "linalg", "kernels"),
     "estimators": ("boundary", *MATHEMATICS, "numpy", "sklearn"),
     "inspection": ("boundary", *MATHEMATICS, "numpy", "sklearn"),
     "model_selection": ("boundary", "linalg", "numpy", "sklearn"),
