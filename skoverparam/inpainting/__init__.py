@@ -1,0 +1,1 @@
+"""The mathematics of image completion: functions on tensors, without scikit-learn."""
