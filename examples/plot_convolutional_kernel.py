@@ -61,9 +61,9 @@ plt.show()
 # network with few levels cannot reach across a large hole. Depth also lowers the constant: what
 # is far is less alike.
 #
-# On the right, the kernel for s = 3 at eight places that a pixel can have in its cell, and the mean
-# over all places. For direct neighbors it differs by up to a fifth, which says nothing about
-# the picture to be completed.
+# On the right, the kernel for s = 3 at eight places that a pixel can have in its cell, and the
+# mean over all places. For direct neighbors it differs by up to a fifth, which says nothing
+# about the picture to be completed.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
 displacements = np.arange(21)

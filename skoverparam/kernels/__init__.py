@@ -299,6 +299,10 @@ def convolutional_ntk(layers: Any, shape: Any = None, prior: Any = None) -> Any:
     kernels take :math:`(h w)^2` numbers, and four times as much while they are computed. No
     gradient flows through.
 
+    A network that ends with nearest upsampling and one convolution never sees images whose rows
+    alternate, ``(-1)**i * f(j)``, nor such columns: the kernel is singular there, averaged or not,
+    and regression on all pixels needs a ridge.
+
     The block-circulant form and the circular bilinear upsampling are ours. The rest is the
     recursion of arXiv:2108.00131; values of its authors' code are among our tests.
 

@@ -29,6 +29,7 @@ from ._activations import Activation, DualPair, LeakyReLU, ReLU
 from ._convolutional_layers import (
     Conv,
     Downsample,
+    Extent,
     Layer,
     StationaryPrior,
     Upsample,
@@ -62,8 +63,8 @@ __all__ = [
     "kernel_bytes",
 ]
 
-# Arrays of one entry per pair of pixels that live at once, at most; measured.
-_DENSE_ARRAYS = 4
+# Arrays of the size of a kernel that live at once while it is computed, at most; measured.
+_ARRAYS = 4
 
 
 class _State(NamedTuple):
@@ -98,7 +99,7 @@ def convolutional_ntk(
         Q = torch.full((*shape, *shape), prior.elsewhere, dtype=dtype, device=device)
         Q.view(math.prod(shape), -1).diagonal().fill_(prior.diagonal)
         return DenseKernel(_tangent(layers, Q, DensePairs()))
-    if is_nearest(layers) and all(min(e.shape) >= 2 * e.period - 1 for e in found):
+    if _has_window(layers, found):
         window = displacement_window(layers, prior, dtype=dtype, device=device)
         return window.on(found[-1].shape)
     return BlockCirculantKernel(_phases(layers, shape, prior, dtype, device))
@@ -181,7 +182,7 @@ def dense_bytes(layers: Sequence[Layer], shape: tuple[int, int], itemsize: int =
         Bytes.
     """
     n_pixels = max(math.prod(e.shape) for e in extents(layers, shape))
-    return _DENSE_ARRAYS * n_pixels**2 * itemsize
+    return _ARRAYS * n_pixels**2 * itemsize
 
 
 def kernel_bytes(layers: Sequence[Layer], shape: tuple[int, int], itemsize: int = 8) -> int:
@@ -206,9 +207,18 @@ def kernel_bytes(layers: Sequence[Layer], shape: tuple[int, int], itemsize: int 
     found = extents(layers, shape)
     if not is_circular(layers):
         return dense_bytes(layers, shape, itemsize)
-    numbers = max(e.period**2 * math.prod(e.shape) for e in found)
-    # With nearest upsampling only the result is as large as that.
-    return (1 if is_nearest(layers) else _DENSE_ARRAYS) * numbers * itemsize
+    largest = max(e.period**2 * math.prod(e.shape) for e in found)
+    if not _has_window(layers, found):
+        return _ARRAYS * largest * itemsize
+    # The recursion runs on images of 2p x 2p pixels, and only the result is larger.
+    window = max(e.period**2 * (2 * e.period) ** 2 for e in found)
+    result = found[-1].period ** 2 * math.prod(found[-1].shape)
+    return max(_ARRAYS * window, result) * itemsize
+
+
+def _has_window(layers: Sequence[Layer], found: Sequence[Extent]) -> bool:
+    """Whether images are large enough for windows of radius p - 1, not overlapping themselves."""
+    return is_nearest(layers) and all(min(e.shape) >= 2 * e.period - 1 for e in found)
 
 
 def _dense(layers: Sequence[Layer], shape: tuple[int, int], prior: Tensor) -> DenseKernel:

@@ -114,7 +114,7 @@ class Upsample:
 
     def matrix(self, size: int, like: Tensor) -> Tensor:
         """Return the linear map of one axis, of shape (2 size, size)."""
-        output = torch.arange(2 * size)
+        output = torch.arange(2 * size, device=like.device)
         U = like.new_zeros(2 * size, size)
         if not self.circular:
             place = output.to(like) * ((size - 1) / (2 * size - 1))

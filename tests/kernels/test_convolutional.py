@@ -621,6 +621,8 @@ def test_memory_budget():
     layers, bilinear = encoder_decoder(1), encoder_decoder(1, upsampling="bilinear")
     assert dense_bytes(layers, (64, 64)) == kernel_bytes(bilinear, (64, 64))
     assert kernel_bytes(layers, (64, 64)) == 8 * 4 * 64**2
+    # Eight halvings take windows of 512 pixels, however small the image.
+    assert kernel_bytes(encoder_decoder(8), (512, 512)) > 100e9
     with skoverparam.config_context(memory_budget=1e6):
         assert public_ntk(layers, (64, 64)).blocks.shape == (2, 2, 64, 64)
         for prior in (None, np.ones((1, 64, 64))):
