@@ -297,9 +297,9 @@ def _activation(layer: ReLU | LeakyReLU | DualPair, state: _State, pairs: Pairs)
         scale = pairs.products(variances, slab, Q.shape).sqrt_()
         alive = scale > 0
         cosine = torch.where(alive, part / scale, 0)
-        # The angle of pixels with equal features is 0, not the root of a rounding error.
+        # The angle of pixels with equal features, such as a pixel and itself, is 0 and not the
+        # root of a rounding error.
         cosine[cosine > rounded_one] = 1
-        pairs.equal_pixels(cosine, slab).fill_(1)
         part.copy_(layer.kappa_1(cosine)).mul_(scale)
         # Where the features of a pixel are zero, whatever the weights, nothing passes.
         slope.copy_(layer.kappa_0(cosine)).mul_(alive)

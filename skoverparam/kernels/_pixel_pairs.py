@@ -56,10 +56,6 @@ class Pairs:
         """Return the products of both pixels' variances for ``A[slab]``, A of that shape."""
         raise NotImplementedError
 
-    def equal_pixels(self, part: Tensor, slab: int) -> Tensor:
-        """Return a view of the entries at equal pixels of ``part = A[slab]``."""
-        raise NotImplementedError
-
     def upsample(self, A: Tensor, layer: Upsample) -> Tensor:
         """Interpolate A in both pixels."""
         raise NotImplementedError
@@ -84,10 +80,6 @@ class DensePairs(Pairs):
     def products(self, variances: Tensor, slab: int, shape: torch.Size) -> Tensor:
         """Return products for the pixels of row `slab` with all others, (w, h, w)."""
         return variances[slab][:, None, None] * variances
-
-    def equal_pixels(self, part: Tensor, slab: int) -> Tensor:
-        """Return a view of the diagonal of a slab."""
-        return part[:, slab].diagonal()
 
     def upsample(self, A: Tensor, layer: Upsample) -> Tensor:
         """Interpolate along all four axes."""
@@ -120,10 +112,6 @@ class PhasePairs(Pairs):
         columns = (torch.arange(p, device=device)[:, None] + torch.arange(w, device=device)) % p
         others = variances[rows[:, None, None], columns].movedim(1, 0)
         return variances[slab][:, None, None] * others
-
-    def equal_pixels(self, part: Tensor, slab: int) -> Tensor:
-        """Return a view of the displacement zero."""
-        return part[:, 0, 0]
 
     def upsample(self, A: Tensor, layer: Upsample) -> Tensor:
         """Interpolate along rows, then along columns."""
