@@ -4,7 +4,7 @@ from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 
 from skoverparam._config import config_context, get_config, set_config
-from skoverparam.estimators import NTKInteractionRegressor, NTKMatrixCompleter
+from skoverparam.estimators import NTKImageCompleter, NTKInteractionRegressor, NTKMatrixCompleter
 
 __version__ = _version("skoverparam")
 
@@ -18,7 +18,8 @@ _SUBMODULES = (
 )
 
 __all__ = [
-    # matrix completion
+    # matrix and image completion
+    "NTKImageCompleter",
     "NTKInteractionRegressor",
     "NTKMatrixCompleter",
     # settings of the process

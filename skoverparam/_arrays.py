@@ -150,6 +150,33 @@ def cross(
     return passage, *arrays
 
 
+def flat_rows(X: Any) -> tuple[Any, tuple[int, ...]]:
+    """Flatten samples of several dimensions, such as images, to rows.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, ...)
+        An array in any namespace, a data frame or nested lists.
+
+    Returns
+    -------
+    X : array-like of shape (n_samples, n_features)
+        What came, if it has not more than two dimensions.
+
+    shape : tuple of int
+        Dimensions of a sample; empty if X came flat.
+    """
+    if isinstance(X, (list, tuple)):
+        X = np.asarray(X)
+    shape = tuple(getattr(X, "shape", ()))
+    if len(shape) <= 2:
+        return X, ()
+    width = int(np.prod(shape[1:]))
+    if hasattr(X, "reshape"):
+        return X.reshape((shape[0], width)), shape[1:]
+    return X.__array_namespace__().reshape(X, (shape[0], width)), shape[1:]
+
+
 def same_namespace(estimator: Any, X: Any, *, attribute: str, method: str) -> None:
     """Refuse data of another namespace or device than the estimator was fitted on."""
     check_same_namespace(X, estimator, attribute=attribute, method=method)

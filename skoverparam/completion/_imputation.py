@@ -10,7 +10,7 @@ from torch import Tensor
 
 from skoverparam.completion._dense import Completion, Settings
 from skoverparam.completion._new_rows import NewRows, complete_new_rows
-from skoverparam.completion._observed import indices
+from skoverparam.completion._observed import content_keys, indices
 from skoverparam.completion._uncertainty import completion_std
 
 _ROWS_AT_ONCE = 1024
@@ -142,18 +142,11 @@ def _complete_new(
 def _training_rows(fitted: Imputation, Y: Tensor, observed: Tensor) -> Tensor:
     """Find the training row that each row is, holes included; -1 for new rows."""
     places: dict[bytes, list[int]] = {}
-    for place, content in enumerate(_contents(fitted.model.completed, fitted.observed)):
+    for place, content in enumerate(content_keys(fitted.model.completed, fitted.observed)):
         places.setdefault(content, []).append(place)
     known = []
-    for position, content in enumerate(_contents(Y, observed)):
+    for position, content in enumerate(content_keys(Y, observed)):
         found = places.get(content, [-1])
         ambiguous = fitted.by_position and len(found) > 1
         known.append(position if position in found else -1 if ambiguous else found[0])
     return torch.tensor(known, dtype=torch.int64, device=Y.device)
-
-
-def _contents(Y: Tensor, observed: Tensor) -> list[bytes]:
-    """Turn rows into bytes: equal for rows with the same holes and the same values."""
-    # Adding zero turns -0.0 into 0.0; NaN stands for every hole.
-    rows = torch.where(observed, Y.double() + 0.0, torch.nan).cpu().numpy()
-    return [row.tobytes() for row in rows]

@@ -5,8 +5,8 @@ For ids i = (i_1, ..., i_p), in units of what the additive offsets leave,
     y_i = mean + f(i) + noise_i,     var noise_i = alpha prod_f nu_f[i_f]^h / weight_i,
     cov(f(i), f(j)) = prod_f R_f[i_f, j_f] + sum_f t_f ((1 - g) 1[i_f = j_f] + g R_f[i_f, j_f])
 
-with R_f the tangent kernel of features of the ids, without its constant (see `_id_kernels`), t_f the learned variances
-of the offsets and nu_f the ids' relative noise (see `_bias_components`).
+with R_f the tangent kernel of features of the ids, without its constant (see `_id_kernels`), t_f
+the learned variances of the offsets and nu_f the ids' relative noise (see `_bias_components`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """scikit-learn estimators: one family a file, each a page around the mathematics."""
 
+from skoverparam.estimators._image_completer import NTKImageCompleter
 from skoverparam.estimators._interaction_regressor import NTKInteractionRegressor
 from skoverparam.estimators._matrix_completer import NTKMatrixCompleter
 
-__all__ = ["NTKInteractionRegressor", "NTKMatrixCompleter"]
+__all__ = ["NTKImageCompleter", "NTKInteractionRegressor", "NTKMatrixCompleter"]

@@ -62,8 +62,9 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
 
     A Gaussian process over entries: additive offsets of rows and columns with learned variances,
     plus an interaction with covariance ``R[i, i'] C[j, j']``, both sides neural tangent kernels
-    of infinitely wide networks without their constants. Rows are alike when similar residuals were observed in them, when
-    the same columns were observed at all, and when their side information is alike.
+    of infinitely wide networks without their constants. Rows are alike when similar residuals were
+    observed in them, when the same columns were observed at all, and when their side information
+    is alike.
 
     Parameters
     ----------
