@@ -100,8 +100,8 @@ ADAPTIVE = AdaptiveSettings()
 IN_RINGS = AdaptiveSettings(
     n_similar=16,
     n_candidates=1500,
-    patch_size=17,
-    patch_deviation=5.0,
+    patch_size=21,
+    patch_deviation=6.0,
     bandwidth=0.15,
 )
 
@@ -205,8 +205,7 @@ def _complete_one(
         g = _Scale.of(guide, everywhere, settings.dtype).into(guide)
         guided = patches(g, everywhere.to(x), settings.patch_size, settings.patch_deviation)
         hole, scattered = torch.zeros_like(hole), missing
-    share = float((scattered.sum() / (~hole).sum().clamp_min(1)).item())
-    weight, n_passes = settings.schedule(share)
+    weight, n_passes = settings.schedule(_scattered_share(scattered, hole))
     neighborhoods = _Neighborhoods.of(observed, scattered, settings)
     x = neighborhoods.predict(x, scale, T, None, settings)
     x = smooth_filling(x, ~hole)
@@ -290,13 +289,79 @@ class _Neighborhoods(NamedTuple):
             both = torch.cat([neighbors, targets[:, None]], 1)
             K = T(both, w)
             if features is not None:
-                K.add_(_CONSTANT / (1 - _CONSTANT)).mul_(1 - _CONSTANT)
-                K.mul_(_feature_kernel(features, targets, both, settings))
+                K = _adapted(K, features, targets, both, settings)
             v = kriging_weights(K[:, :-1, :-1].contiguous(), K[:, :-1, -1], settings.nugget)
             own = values.index_select(0, neighbors.flatten()).view(*neighbors.shape, c)
             prediction = torch.bmm(v[:, None], own)[:, 0]
             predicted[targets] = prediction.clamp(scale.least, scale.greatest)
         return predicted.T.reshape(x.shape)
+
+
+def adapted_kernel(
+    image: Tensor,
+    missing: Tensor,
+    displacement: Tensor,
+    far: float,
+    target: int,
+    pixels: Tensor,
+    settings: AdaptiveSettings = ADAPTIVE,
+    guide: Tensor | None = None,
+) -> Tensor:
+    """Return the kernel of one pixel with others that one more pass would use.
+
+    Parameters
+    ----------
+    image : Tensor of shape (c, h, w)
+        A completion.
+
+    missing : Tensor of bool, shape (h, w)
+        Pixels that were completed.
+
+    displacement, far
+        As in `complete`.
+
+    target : int
+        The pixel, numbered row by row; its surroundings weigh the features.
+
+    pixels : Tensor of int64, shape (m,)
+        The others.
+
+    settings : AdaptiveSettings, optional
+        Sizes and widths.
+
+    guide : Tensor of shape (g, h, w), optional
+        What supplies the features instead.
+
+    Returns
+    -------
+    Tensor of shape (m,)
+        One at the pixel itself.
+    """
+    hole = holes(missing)
+    weight, _ = settings.schedule(_scattered_share(missing & ~hole, hole))
+    source = image if guide is None else guide
+    known = ~missing if guide is None else torch.ones_like(missing)
+    x = _Scale.of(source, known, settings.dtype).into(source)
+    confidence = known.to(x.dtype).masked_fill_(~known, weight)
+    features = patches(x, confidence, settings.patch_size, settings.patch_deviation)
+    targets = torch.full_like(pixels, target)
+    both = torch.stack([pixels, targets], 1)
+    T = DisplacementKernel(displacement.to(image.device, settings.dtype), far)
+    K = _adapted(T(both, image.shape[-1]), features, targets, both, settings)
+    return K[:, 0, 1]
+
+
+def _scattered_share(scattered: Tensor, hole: Tensor) -> float:
+    """Return the share of missing pixels outside the holes."""
+    return float((scattered.sum() / (~hole).sum().clamp_min(1)).item())
+
+
+def _adapted(
+    T: Tensor, features: Patches, targets: Tensor, pixels: Tensor, settings: AdaptiveSettings
+) -> Tensor:
+    """Return (T + 3) / 4 times the kernel of the features, in the place of T."""
+    T.add_(_CONSTANT / (1 - _CONSTANT)).mul_(1 - _CONSTANT)
+    return T.mul_(_feature_kernel(features, targets, pixels, settings))
 
 
 def _feature_kernel(

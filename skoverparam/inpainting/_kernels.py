@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -97,3 +99,46 @@ def memory_needed(
         return solver + kernel_bytes(layers, torus_shape(shape, period=p, reach=_REACH * p))
     h, w = (side + -side % p for side in shape)
     return solver + dense_bytes(layers, (h, w)) + 2 * 8 * float(h * w) ** 2
+
+
+def kernel_row(kernel: PixelKernel, pixel: tuple[int, int], shape: tuple[int, int]) -> Tensor:
+    """Return the kernel of one pixel with all pixels of a picture.
+
+    Parameters
+    ----------
+    kernel : DisplacementWindow, BlockCirculantKernel or DenseKernel
+        Of a larger shape than the picture's, the picture is the upper left part.
+
+    pixel : (int, int)
+        Row and column.
+
+    shape : (int, int)
+        Rows and columns of the picture.
+
+    Returns
+    -------
+    Tensor of shape ``shape``
+    """
+    return _row(kernel, *pixel, *shape)
+
+
+@singledispatch
+def _row(kernel: object, i: int, j: int, h: int, w: int) -> Tensor:
+    raise TypeError(f"no such kernel: {type(kernel).__name__}")
+
+
+@_row.register(BlockCirculantKernel)
+@_row.register(DenseKernel)
+def _row_on_a_shape(
+    kernel: BlockCirculantKernel | DenseKernel, i: int, j: int, h: int, w: int
+) -> Tensor:
+    return kernel.row(i, j)[:h, :w]
+
+
+@_row.register
+def _row_of_a_window(kernel: DisplacementWindow, i: int, j: int, h: int, w: int) -> Tensor:
+    p, _, side, _ = kernel.values.shape
+    r = side // 2
+    row = kernel.values.new_full((h + 2 * r, w + 2 * r), kernel.far)
+    row[i : i + side, j : j + side] = kernel.values[i % p, j % p]
+    return row[r : r + h, r : r + w]

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from skoverparam.inpainting._adaptive import ADAPTIVE, complete
+from skoverparam.inpainting._adaptive import ADAPTIVE, adapted_kernel, complete
 
 f64 = torch.float64
 # A displacement kernel like those of networks: a peak that falls off to a constant.
@@ -236,3 +236,35 @@ def test_runs_where_the_images_are(device):
     assert completed.device.type == device.type
     reference = _last(complete(pictures, missing, T, FAR))
     assert (completed.cpu() - reference).abs().mean() < 1e-3
+
+
+@pytest.mark.parametrize("guided", [False, True])
+def test_adapted_kernel_is_that_of_the_formula(guided):
+    image, guide = _picture(12, 15, 2), _picture(12, 15).flip(1)
+    missing = _noise(12, 15)
+    settings = EXACT._replace(patch_size=3, missing_weight=0.3)
+    target = 4 * 15 + 7
+    pixels = torch.arange(12 * 15)
+    row = adapted_kernel(
+        image, missing, T, FAR, target, pixels, settings, guide if guided else None
+    ).view(12, 15)
+    x = guide if guided else image
+    seen = x if guided else x[:, ~missing]
+    extent = (seen.flatten(1).amax(1) - seen.flatten(1).amin(1)).max()
+    for i, j in [(4, 7), (4, 8), (1, 2), (11, 14), (6, 7)]:
+        squared = total = 0.0
+        for a in (-1, 0, 1):
+            for b in (-1, 0, 1):
+                if a == b == 0:
+                    continue
+                m = math.exp(-(a * a + b * b) / (2 * settings.patch_deviation**2))
+                m *= 0.3 if missing[4 + a, 7 + b] and not guided else 1.0
+                # Beyond the border stands what is nearest to it.
+                there = x[:, min(max(i + a, 0), 11), min(max(j + b, 0), 14)]
+                squared += m * float(((there - x[:, 4 + a, 7 + b]) / extent).square().sum())
+                total += m * len(x)
+        near = abs(i - 4) <= 7 and abs(j - 7) <= 7
+        displacement = float(T[i - 4 + 7, j - 7 + 7]) if near else FAR
+        alike = math.exp(-squared / total / (2 * settings.bandwidth**2))
+        assert float(row[i, j]) == pytest.approx((displacement + 3) / 4 * alike, abs=1e-12)
+    assert float(row[4, 7]) == pytest.approx(1, abs=1e-12)
