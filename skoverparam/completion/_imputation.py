@@ -141,7 +141,7 @@ def _complete_new(
 
 def _training_rows(fitted: Imputation, Y: Tensor, observed: Tensor) -> Tensor:
     """Find the training row that each row is, holes included; -1 for new rows."""
-    places: dict[bytes, list[int]] = {}
+    places: dict[str, list[int]] = {}
     for place, content in enumerate(content_keys(fitted.model.completed, fitted.observed)):
         places.setdefault(content, []).append(place)
     known = []

@@ -36,11 +36,11 @@ def hidden_error(completed: Tensor, truth: Tensor, observed: Tensor) -> float:
     return float(torch.linalg.vector_norm(errors) / len(errors) ** 0.5)
 
 
-def content_keys(Y: Tensor, observed: Tensor) -> list[bytes]:
+def content_keys(Y: Tensor, observed: Tensor) -> list[str]:
     """Turn rows into keys: equal for rows with the same holes and the same values."""
     # Adding zero turns -0.0 into 0.0; NaN stands for every hole.
     rows = torch.where(observed, Y.double() + 0.0, torch.nan).cpu().numpy()
-    return [hashlib.blake2b(row, digest_size=16).digest() for row in rows]
+    return [hashlib.blake2b(row, digest_size=16).hexdigest() for row in rows]
 
 
 def append_columns(X: Tensor, flags: Tensor) -> Tensor:
