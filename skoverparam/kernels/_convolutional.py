@@ -46,6 +46,7 @@ from ._pixel_pairs import (
     DisplacementWindow,
     Pairs,
     PhasePairs,
+    for_each,
 )
 
 __all__ = [
@@ -293,16 +294,19 @@ def _activation(layer: ReLU | LeakyReLU | DualPair, state: _State, pairs: Pairs)
     D = torch.empty_like(Q)
     variances = pairs.variances(Q)
     rounded_one = 1 - 4 * torch.finfo(Q.dtype).eps
-    for slab, (part, slope) in enumerate(zip(Q, D, strict=True)):
-        scale = pairs.products(variances, slab, Q.shape).sqrt_()
+
+    def process(tile: tuple[int, slice]) -> None:
+        scale = pairs.products(variances, tile, Q.shape).sqrt_()
         alive = scale > 0
-        cosine = torch.where(alive, part / scale, 0)
+        cosine = torch.where(alive, Q[tile] / scale, 0)
         # The angle of pixels with equal features, such as a pixel and itself, is 0 and not the
         # root of a rounding error.
         cosine[cosine > rounded_one] = 1
-        part.copy_(layer.kappa_1(cosine)).mul_(scale)
+        Q[tile] = layer.kappa_1(cosine) * scale
         # Where the features of a pixel are zero, whatever the weights, nothing passes.
-        slope.copy_(layer.kappa_0(cosine)).mul_(alive)
+        D[tile] = layer.kappa_0(cosine) * alive
+
+    for_each(process, pairs.tiles(Q), Q)
     return _State(Q, D, state.tangent)
 
 

@@ -20,6 +20,9 @@ _TAPS: dict[str, tuple[Taps, Taps]] = {
     "periodic_bilinear": (((-1, 0.25), (0, 0.75)), ((0, 0.75), (1, 0.25))),
 }
 
+# Index of an input row, and its weight, for every output row; a sum has one or two of them.
+Sources = list[tuple[Tensor, Tensor]]
+
 
 @dataclass(frozen=True)
 class Conv:
@@ -112,24 +115,18 @@ class Upsample:
         """Input offsets and weights of even and of odd output rows, where circular."""
         return _TAPS[self.mode]
 
-    def matrix(self, size: int, like: Tensor) -> Tensor:
-        """Return the linear map of one axis, of shape (2 size, size)."""
+    def sources(self, size: int, like: Tensor) -> Sources:
+        """Return the input rows, and their weights, that all output rows are sums of."""
         output = torch.arange(2 * size, device=like.device)
-        U = like.new_zeros(2 * size, size)
-        if not self.circular:
-            place = output.to(like) * ((size - 1) / (2 * size - 1))
-            before = place.floor().clamp_(max=max(size - 2, 0))
-            after_weight = place - before
-            U[output, before.long()] = 1 - after_weight
-            if size > 1:
-                U[output, before.long() + 1] = after_weight
-            return U
-        for parity, taps in enumerate(self.taps):
-            rows = output[parity::2]
-            for offset, weight in taps:
-                # On an image of one row all offsets meet in the same entry.
-                U[rows, (rows // 2 + offset) % size] += weight
-        return U
+        if self.circular:
+            offsets = torch.tensor([[o for o, _ in taps] for taps in self.taps]).to(output)
+            weights = torch.tensor([[w for _, w in taps] for taps in self.taps]).to(like)
+            index = (output[:, None] // 2 + offsets[output % 2]) % size
+            return list(zip(index.T, weights[output % 2].T, strict=True))
+        place = output.to(like) * ((size - 1) / (2 * size - 1))
+        before = place.floor().clamp_(max=max(size - 2, 0))
+        after = (before + 1).clamp_(max=size - 1)
+        return [(before.long(), 1 - (place - before)), (after.long(), place - before)]
 
 
 @dataclass(frozen=True)

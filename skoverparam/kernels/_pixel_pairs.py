@@ -11,19 +11,26 @@ A `Pairs` knows one way to store them; the layers are written once, on top of it
 from __future__ import annotations
 
 from collections import Counter
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from ._convolutional_layers import Upsample
+from ._convolutional_layers import Sources, Upsample
+
+# Torch runs an operation on fewer elements on the thread that calls it.
+_SERIAL = 32768
+
+Item = TypeVar("Item")
 
 
 class Pairs:
     """A way to store functions A of two pixels as tensors of four axes.
 
     The first two axes are about the first pixel, the last two about the second. Work is done in
-    slabs ``A[i]``, which keeps the memory for all that lies between small.
+    slabs ``A[i]`` and tiles ``A[i, j:k]``, which keeps the memory for all that lies between small.
     """
 
     moving_rows: ClassVar[tuple[int, ...]]
@@ -38,22 +45,33 @@ class Pairs:
         The sums are written to `out`, which is returned.
         """
         rows, columns = (_offsets(kernel_size, A.shape[axis]) for axis in (0, 1))
-        out.zero_()
-        for i, total in enumerate(out):
-            over_rows = torch.zeros_like(total)
+
+        def process(i: int) -> None:
+            over_rows = torch.empty_like(A[i])
+            for total in (over_rows, out[i]):
+                for (part,) in _tiles(total):
+                    part.zero_()
             for step, times in rows:
                 source = A[(i + step) % len(A)]
                 _add_rolled_(over_rows, source, step, self.moving_rows, times)
             for step, times in columns:
-                _add_rolled_(total, over_rows, step, self.moving_columns, times)
+                _add_rolled_(out[i], over_rows, step, self.moving_columns, times)
+
+        for_each(process, range(len(A)), A)
         return out
+
+    def tiles(self, A: Tensor) -> list[tuple[int, slice]]:
+        """Return the places of all tiles: slabs, and slices of them."""
+        length = _tile_length(A[0])
+        slices = [slice(j, j + length) for j in range(0, A.shape[1], length)]
+        return [(i, columns) for i in range(len(A)) for columns in slices]
 
     def variances(self, A: Tensor) -> Tensor:
         """Return the values of A at equal pixels."""
         raise NotImplementedError
 
-    def products(self, variances: Tensor, slab: int, shape: torch.Size) -> Tensor:
-        """Return the products of both pixels' variances for ``A[slab]``, A of that shape."""
+    def products(self, variances: Tensor, tile: tuple[int, slice], shape: torch.Size) -> Tensor:
+        """Return the products of both pixels' variances for ``A[tile]``, A of that shape."""
         raise NotImplementedError
 
     def upsample(self, A: Tensor, layer: Upsample) -> Tensor:
@@ -77,19 +95,26 @@ class DensePairs(Pairs):
         h, w = A.shape[:2]
         return A.reshape(h * w, h * w).diagonal().reshape(h, w).clone()
 
-    def products(self, variances: Tensor, slab: int, shape: torch.Size) -> Tensor:
-        """Return products for the pixels of row `slab` with all others, (w, h, w)."""
-        return variances[slab][:, None, None] * variances
+    def products(self, variances: Tensor, tile: tuple[int, slice], shape: torch.Size) -> Tensor:
+        """Return products for the pixels of a tile with all pixels."""
+        return variances[tile][:, None, None] * variances
 
     def upsample(self, A: Tensor, layer: Upsample) -> Tensor:
         """Interpolate along all four axes."""
         h, w = A.shape[:2]
-        rows, columns = layer.matrix(h, A), layer.matrix(w, A)
+        rows, columns = layer.sources(h, A), layer.sources(w, A)
         result = A.new_empty(2 * h, 2 * w, 2 * h, 2 * w)
-        for weights, slab in zip(rows, result, strict=True):
-            part = (weights @ A.reshape(h, -1)).reshape(w, h, w)
-            part = rows @ (part @ columns.T)
-            slab.copy_((columns @ part.reshape(w, -1)).view_as(slab))
+
+        def process(tile: tuple[int, slice]) -> None:
+            i, js = tile
+            part = torch.zeros_like(result[tile][:, :h, :w])
+            for row, row_weight in rows:
+                for column, column_weight in columns:
+                    weights = (row_weight[i] * column_weight[js])[:, None, None]
+                    part.addcmul_(A[row[i], column[js]], weights)
+            result[tile] = _interpolated(_interpolated(part, 1, rows), 2, columns)
+
+        for_each(process, self.tiles(result), result)
         return result
 
 
@@ -104,14 +129,13 @@ class PhasePairs(Pairs):
         """Return the values at displacement zero, of shape (p, p)."""
         return A[:, :, 0, 0].clone()
 
-    def products(self, variances: Tensor, slab: int, shape: torch.Size) -> Tensor:
-        """Return products for phases (slab, b) with all displacements, (p, h, w)."""
+    def products(self, variances: Tensor, tile: tuple[int, slice], shape: torch.Size) -> Tensor:
+        """Return products for the phases of a tile with all displacements."""
         p, _, h, w = shape
-        device = variances.device
-        rows = (slab + torch.arange(h, device=device)) % p
-        columns = (torch.arange(p, device=device)[:, None] + torch.arange(w, device=device)) % p
-        others = variances[rows[:, None, None], columns].movedim(1, 0)
-        return variances[slab][:, None, None] * others
+        rows, columns = (torch.arange(size, device=variances.device) for size in (h, w))
+        a, phases = tile[0], torch.arange(p, device=variances.device)[tile[1], None, None]
+        others = variances[(a + rows[:, None]) % p, (phases + columns) % p]
+        return variances[tile][:, None, None] * others
 
     def upsample(self, A: Tensor, layer: Upsample) -> Tensor:
         """Interpolate along rows, then along columns."""
@@ -225,6 +249,39 @@ class DisplacementWindow(NamedTuple):
         return BlockCirculantKernel(blocks)
 
 
+def for_each(function: Callable[[Item], None], items: Sequence[Item], like: Tensor) -> None:
+    """Call a function on items, on as many threads as torch may use.
+
+    Torch's own threads meet after every operation, which on a busy machine took ten times as long
+    as all work on one thread. Below `_SERIAL` elements it does not use them.
+    """
+    n_threads = min(torch.get_num_threads(), len(items)) if like.device.type == "cpu" else 1
+    if n_threads < 2 or like.numel() < _SERIAL:
+        for item in items:
+            function(item)
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        for _ in pool.map(function, items):
+            pass
+
+
+def _tile_length(slab: Tensor) -> int:
+    """Return how many parts ``slab[j]`` one operation on a tile should have at most."""
+    return max(1, _SERIAL // slab[0].numel()) if slab.device.type == "cpu" else len(slab)
+
+
+def _tiles(*slabs: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Cut slabs of one shape into tiles, alike."""
+    length = _tile_length(slabs[0])
+    return zip(*(slab.split(length) for slab in slabs), strict=True)
+
+
+def _interpolated(A: Tensor, axis: int, sources: Sources) -> Tensor:
+    shape = [-1 if other == axis else 1 for other in range(A.ndim)]
+    parts = [A.index_select(axis, index) * weight.view(shape) for index, weight in sources]
+    return sum(parts[1:], parts[0])
+
+
 def _offsets(length: int, period: int) -> list[tuple[int, int]]:
     """List the steps of a centered window around an axis, and how often each is met.
 
@@ -242,7 +299,8 @@ def _add_rolled_(
     The same as with `torch.roll`, but without its copies.
     """
     if not axes:
-        total.add_(source, alpha=times)
+        for part, of_source in _tiles(total, source):
+            part.add_(of_source, alpha=times)
         return
     axis, *rest = axes
     n = total.shape[axis]
