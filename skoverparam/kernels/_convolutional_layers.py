@@ -115,14 +115,18 @@ class Upsample:
         """Input offsets and weights of even and of odd output rows, where circular."""
         return _TAPS[self.mode]
 
+    def tap_tables(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the offsets and the weights of `taps`, of shape (number, parity)."""
+        offsets, weights = torch.tensor(self.taps, dtype=torch.float64).permute(2, 1, 0)
+        return offsets.to(like.device, torch.long), weights.to(like)
+
     def sources(self, size: int, like: Tensor) -> Sources:
         """Return the input rows, and their weights, that all output rows are sums of."""
         output = torch.arange(2 * size, device=like.device)
         if self.circular:
-            offsets = torch.tensor([[o for o, _ in taps] for taps in self.taps]).to(output)
-            weights = torch.tensor([[w for _, w in taps] for taps in self.taps]).to(like)
-            index = (output[:, None] // 2 + offsets[output % 2]) % size
-            return list(zip(index.T, weights[output % 2].T, strict=True))
+            offsets, weights = self.tap_tables(like)
+            index = (output // 2 + offsets[:, output % 2]) % size
+            return list(zip(index, weights[:, output % 2], strict=True))
         place = output.to(like) * ((size - 1) / (2 * size - 1))
         before = place.floor().clamp_(max=max(size - 2, 0))
         after = (before + 1).clamp_(max=size - 1)

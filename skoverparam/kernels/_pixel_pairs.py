@@ -62,9 +62,7 @@ class Pairs:
 
     def tiles(self, A: Tensor) -> list[tuple[int, slice]]:
         """Return the places of all tiles: slabs, and slices of them."""
-        length = _tile_length(A[0])
-        slices = [slice(j, j + length) for j in range(0, A.shape[1], length)]
-        return [(i, columns) for i in range(len(A)) for columns in slices]
+        return _tile_places(A)
 
     def variances(self, A: Tensor) -> Tensor:
         """Return the values of A at equal pixels."""
@@ -270,6 +268,12 @@ def _tile_length(slab: Tensor) -> int:
     return max(1, _SERIAL // slab[0].numel()) if slab.device.type == "cpu" else len(slab)
 
 
+def _tile_places(A: Tensor) -> list[tuple[int, slice]]:
+    length = _tile_length(A[0])
+    slices = [slice(j, j + length) for j in range(0, A.shape[1], length)]
+    return [(i, columns) for i in range(len(A)) for columns in slices]
+
+
 def _tiles(*slabs: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Cut slabs of one shape into tiles, alike."""
     length = _tile_length(slabs[0])
@@ -314,17 +318,21 @@ def _add_rolled_(
 def _upsample_circulant(A: Tensor, layer: Upsample) -> Tensor:
     """Interpolate along one axis: (p, n, ...) of phases and displacements to (2p, 2n, ...)."""
     p, n = A.shape[:2]
-    phase = torch.arange(2 * p, device=A.device)[:, None]
-    result = A.new_zeros(2 * p, 2 * n, *A.shape[2:])
-    for parity, taps in enumerate(layer.taps):
-        for other_parity, other_taps in enumerate(layer.taps):
-            rows = phase[parity::2]
-            columns = torch.arange((parity + other_parity) % 2, 2 * n, 2, device=A.device)
-            first, second = rows // 2, (rows + columns) // 2
-            part = result[parity::2, (parity + other_parity) % 2 :: 2]
-            for offset, weight in taps:
-                for other_offset, other_weight in other_taps:
-                    phases = (first + offset) % p
-                    steps = (second + other_offset - first - offset) % n
-                    part.add_(A[phases, steps], alpha=weight * other_weight)
+    displacements = torch.arange(2 * n, device=A.device)
+    offsets, weights = layer.tap_tables(A)
+    result = A.new_empty(2 * p, 2 * n, *A.shape[2:])
+
+    def process(tile: tuple[int, slice]) -> None:
+        phase, there = tile
+        other = phase + displacements[there]  # coordinate of the second pixel
+        part = torch.zeros_like(result[tile])
+        for offset, weight in layer.taps[phase % 2]:
+            first = phase // 2 + offset
+            for others, other_weights in zip(offsets, weights, strict=True):
+                steps = (other // 2 + others[other % 2] - first) % n
+                factors = weight * other_weights[other % 2]
+                part.addcmul_(A[first % p, steps], factors[:, None, None])
+        result[tile] = part
+
+    for_each(process, _tile_places(result), result)
     return result
