@@ -14,7 +14,9 @@ _SUBMODULES = (
     "datasets",
     "inspection",
     "kernels",
+    "linalg",
     "model_selection",
+    "theory",
 )
 
 __all__ = [

@@ -17,7 +17,7 @@ PACKAGE = Path(skoverparam.__file__).parent
 PICTURE = PACKAGE.parent / "docs" / "architecture.md"
 
 BOUNDARY = ("_arrays", "_ids", "_params", "_steps", "_config", "_display")
-MATHEMATICS = ("linalg", "kernels", "completion", "inpainting")
+MATHEMATICS = ("linalg", "kernels", "completion", "inpainting", "margins")
 
 # Who may import whom, besides the standard library and oneself.
 ARROWS = {
@@ -26,10 +26,12 @@ ARROWS = {
     "kernels": ("torch", "linalg"),
     "completion": ("torch", "linalg", "kernels"),
     "inpainting": ("torch", "linalg", "kernels"),
+    "margins": ("torch", "linalg", "kernels", "numpy", "scipy"),
+    "theory": ("numpy", "scipy"),
     "estimators": ("boundary", *MATHEMATICS, "numpy", "sklearn"),
-    "inspection": ("boundary", *MATHEMATICS, "numpy", "sklearn"),
-    "model_selection": ("boundary", "linalg", "numpy", "sklearn"),
-    "datasets": ("numpy", "sklearn.utils"),
+    "inspection": ("boundary", *MATHEMATICS, "theory", "numpy", "sklearn"),
+    "model_selection": ("boundary", "linalg", "theory", "numpy", "sklearn"),
+    "datasets": ("theory", "numpy", "sklearn.utils"),
 }
 
 # The public functions of these folders take arrays or tensors: their __init__.py wraps the

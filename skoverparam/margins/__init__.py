@@ -1,0 +1,1 @@
+"""Hard-margin classifiers: solvers with certificates."""
