@@ -11,7 +11,7 @@ the kernel has a fast product, by a Cholesky factor for each mask where it is a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import singledispatch
 from typing import NamedTuple
 
@@ -50,6 +50,9 @@ _PROGRESS, _HELD_OUT_PROGRESS = 0.9, 0.999
 _REACH = 15
 
 _JITTER_STEPS = 12
+
+# Entries of a dense kernel that are copied at once.
+_BLOCK = 2**24
 
 
 class Step(NamedTuple):
@@ -107,15 +110,15 @@ def complete(
         all that depends on it. An image with no observed pixel becomes zero.
 
     kernel : BlockCirculantKernel, DisplacementWindow or DenseKernel
-        A `BlockCirculantKernel` joins opposite borders; on a larger shape than the images, these
-        are its upper left part and the rest is missing. A `DisplacementWindow` is the kernel of
-        a part of the plane, of any size, and joins nothing.
+        A `BlockCirculantKernel` joins opposite borders. A `DisplacementWindow` is the kernel of
+        a part of the plane, of any size, and joins nothing. The others may be larger than the
+        images, which then are the upper left part, and the rest is missing.
 
     alpha : float, default=0
         What is added to the kernel's diagonal: the variance of noise in the observed pixels.
 
     tol : float, default=1e-3
-        Largest relative residual of every image and channel. Not used by dense kernels.
+        Largest relative residual of every image and channel.
 
     max_iter : int, default=500
         Upper bound of the number of products with the kernel. Not used by dense kernels.
@@ -204,25 +207,40 @@ def _complete_dense(
 ) -> Iterator[Step]:
     y, mean = _centered(images, ~missing)
     n, c, h, w = images.shape
-    K = kernel.values.reshape(h * w, h * w)
-    x = torch.zeros(n, c, h * w, dtype=torch.float64, device=images.device)
+    tall, wide = _require_room(kernel.values.shape, images)
+    K = kernel.values.reshape(tall * wide, tall * wide)
+    # Where the pixels of the images are among those of the kernel.
+    place = (torch.arange(h * w, device=K.device) // w) * wide
+    place += torch.arange(h * w, device=K.device) % w
+    completed = torch.zeros(n, c, h * w, dtype=torch.float64, device=images.device)
+    residual = torch.zeros(n, c, dtype=torch.float64, device=images.device)
     jitter = 0.0
     for members in _sharing(missing):
-        observed = (~missing[members[0]]).flatten().nonzero().squeeze(1)
-        if not len(observed):
+        gone = missing[members[0]].flatten()
+        seen = place[~gone]
+        if not len(seen) or not bool(gone.any()):
             continue
-        A = K[observed[:, None], observed].to(torch.float64)
+        # (unknowns, images of this mask and their channels)
+        Y = y[members].flatten(0, 1).flatten(1)[:, ~gone].T
+        A = K[seen[:, None], seen].to(torch.float64)
         A.diagonal().add_(alpha)
         L, added = _factorize(A)
         jitter = max(jitter, added)
-        # (unknowns, images of this mask and their channels)
-        b = y[members].flatten(2)[:, :, observed].permute(2, 0, 1).flatten(1)
-        solved = torch.cholesky_solve(b, L).unflatten(1, (len(members), c)).permute(1, 2, 0)
-        x[members[:, None, None], torch.arange(c)[:, None], observed] = solved
-    Kx = (x.view(n * c, -1).to(K.dtype) @ K.T).to(torch.float64).view(n, c, h, w)
-    R = (y - Kx - alpha * x.view(n, c, h, w)) * ~missing[:, None]
-    residual = _relative(R, y)
-    yield Step(_filled(images, missing, Kx + mean), residual, 0, True, None, jitter)
+        X = torch.cholesky_solve(Y, L)
+        R = (Y - A @ X).T.view(len(members), c, -1)
+        residual[members] = _relative(R, Y.T.view(R.shape))
+        del A, L
+        filled = torch.zeros(X.shape[1], h * w, dtype=torch.float64, device=images.device)
+        filled[:, gone] = _predicted(K, place[gone], seen, X).T
+        completed[members] = filled.view(len(members), c, -1)
+    yield Step(
+        _filled(images, missing, completed.view(n, c, h, w) + mean),
+        residual,
+        0,
+        bool((residual <= tol).all()),
+        None,
+        jitter,
+    )
 
 
 @_complete.register
@@ -236,7 +254,7 @@ def _complete_block_circulant(
     held_out: Tensor | None,
 ) -> Iterator[Step]:
     blocks = kernel.blocks.to(torch.float64)
-    shape = (blocks.shape[2], blocks.shape[3])
+    shape = _require_room(blocks.shape, images)
     window = as_window(blocks)
     if window is not None:
         fast = _both_precisions(window, shape, wrap=True)
@@ -252,11 +270,6 @@ def _complete_block_circulant(
             wrap=True,
         )
     margin = (0, shape[1] - images.shape[3], 0, shape[0] - images.shape[2])
-    if min(margin) < 0:
-        raise ValueError(
-            f"kernel must be at least as large as the images, of shape {tuple(images.shape[2:])}, "
-            f"got one for shape {shape}."
-        )
     padded = functional.pad(images, margin)
     outside = functional.pad(missing, margin, value=True)
     if held_out is not None:
@@ -402,43 +415,50 @@ class _Masked:
         product = self.fast.rough(images) * self.observed[:, None]
         return product.add_(images, alpha=self.alpha).view_as(X)
 
-    def _preconditioner(self) -> Callable[[Tensor], Tensor]:
-        n, c, h, w = self.images.shape
-        groups = [
-            (
-                (members[:, None] * c + torch.arange(c, device=members.device)).flatten(),
-                _Inverse(self.fast, self.observed[members[0]], self.alpha),
-            )
-            for members in _sharing(self.missing)
+    def _preconditioner(self) -> Product:
+        n, c, _, _ = self.images.shape
+        inverses = [
+            _Inverse(self.fast, self.observed[members[:, 0]], self.alpha, members)
+            for members in _alike(_sharing(self.missing))
         ]
 
         def precondition(R: Tensor) -> Tensor:
-            if len(groups) == 1:
-                return groups[0][1](R.flatten(1)).view_as(R)
-            Z = torch.empty_like(R)
-            for systems, inverse in groups:
-                Z[systems] = inverse(R[systems].flatten(1)).view(-1, h, w)
-            return Z
+            stack = R.view(n, c, -1)
+            Z = torch.empty_like(stack)
+            for inverse in inverses:
+                Z[inverse.members.flatten()] = inverse(stack)
+            return Z.view_as(R)
 
         return precondition
 
 
 class _Inverse:
-    """Approximate inverse of P K P + alpha for one mask, on rows of pixels, float32."""
+    """Approximate inverses of P K P + alpha for some masks, each with equally many images.
 
-    def __init__(self, fast: _Fast, observed: Tensor, alpha: float) -> None:
+    `members` of shape (masks, images of each) are these images' indices; float32.
+    """
+
+    def __init__(self, fast: _Fast, observed: Tensor, alpha: float, members: Tensor) -> None:
+        self.members = members
         self.factor: InverseFactor = sparse_inverse_cholesky(
             fast.window, observed, nugget=alpha, wrap=fast.wrap
         )
         # K = (K - far) + far 1 1': the second part, far larger than all else, is put back exactly.
-        ones = observed.flatten().to(torch.float32)[:, None]
-        self.lifted = self.factor.product(ones).T
+        ones = observed.to(torch.float32).view(-1, 1)
+        self.lifted = self.factor.product(ones).view(len(observed), -1, 1)
+        total = self.lifted.sum((1, 2), keepdim=True, dtype=torch.float64)
         far = fast.window.far
-        self.share = far / (1 + far * float(self.lifted.sum(dtype=torch.float64)))
+        self.share = (far / (1 + far * total)).to(torch.float32)
 
-    def __call__(self, R: Tensor) -> Tensor:
-        Z = self.factor.product(R.T.contiguous()).T
-        return Z - (self.share * (R @ self.lifted.T)) * self.lifted
+    def __call__(self, stack: Tensor) -> Tensor:
+        """Apply them to the images, of shape (n, c, pixels), that are members."""
+        k, g = self.members.shape
+        c, n_pixels = stack.shape[1:]
+        # Columns are the images and channels of one mask.
+        X = stack[self.members.flatten()].view(k, g * c, n_pixels).transpose(1, 2)
+        Z = self.factor.product(X.reshape(k * n_pixels, g * c)).view(k, n_pixels, g * c)
+        Z = Z - self.lifted * (self.share * (self.lifted.transpose(1, 2) @ X))
+        return Z.transpose(1, 2).reshape(k * g, c, n_pixels)
 
 
 def _centered(images: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
@@ -464,8 +484,8 @@ def _filled(images: Tensor, missing: Tensor, completed: Tensor) -> Tensor:
 
 def _relative(R: Tensor, y: Tensor) -> Tensor:
     """Norms of the residuals relative to the right-hand sides; zero where those are zero."""
-    norms = torch.linalg.vector_norm(y, dim=(2, 3))
-    residual = torch.linalg.vector_norm(R, dim=(2, 3))
+    norms = torch.linalg.vector_norm(y.flatten(2), dim=2)
+    residual = torch.linalg.vector_norm(R.flatten(2), dim=2)
     return residual / torch.where(norms > 0, norms, 1)
 
 
@@ -477,30 +497,54 @@ def _error(images: Tensor, completed: Tensor, where: Tensor) -> Tensor:
 
 def _sharing(missing: Tensor) -> list[Tensor]:
     """Return the indices of the images that share a mask, for each distinct mask."""
-    first, groups = 0, []
-    left = torch.arange(len(missing), device=missing.device)
-    while len(left):
-        first = int(left[0])
-        same = (missing[left] == missing[first]).flatten(1).all(1)
-        groups.append(left[same])
-        left = left[~same]
-    return groups
+    if len(missing) == 1 or bool((missing == missing[:1]).all()):
+        return [torch.arange(len(missing), device=missing.device)]
+    _, group, counts = torch.unique(
+        missing.flatten(1), dim=0, return_inverse=True, return_counts=True
+    )
+    return list(torch.argsort(group, stable=True).split(counts.tolist()))
+
+
+def _alike(groups: list[Tensor]) -> list[Tensor]:
+    """Stack the groups of equal size, in the order of the first image of each."""
+    by_size: dict[int, list[Tensor]] = {}
+    for group in sorted(groups, key=lambda group: int(group[0])):
+        by_size.setdefault(len(group), []).append(group)
+    return [torch.stack(alike) for alike in by_size.values()]
+
+
+def _require_room(kernel: torch.Size, images: Tensor) -> tuple[int, int]:
+    """Return the shape of the pixels of a kernel, its last two axes, if the images fit in."""
+    tall, wide = kernel[-2:]
+    h, w = images.shape[2:]
+    if tall < h or wide < w:
+        raise ValueError(
+            f"kernel must be at least as large as the images, of shape {(h, w)}, got one for "
+            f"shape {(tall, wide)}."
+        )
+    return tall, wide
+
+
+def _predicted(K: Tensor, gone: Tensor, seen: Tensor, X: Tensor) -> Tensor:
+    """Return K[gone, seen] X in float64, some rows at a time."""
+    rows = max(1, _BLOCK // max(1, len(seen)))
+    return torch.cat([K[part[:, None], seen].to(X.dtype) @ X for part in gone.split(rows)])
 
 
 def _factorize(A: Tensor) -> tuple[Tensor, float]:
     """Cholesky factor, with the least jitter of a decimal ladder where it fails."""
     L, info = torch.linalg.cholesky_ex(A)
-    jitter, step = 0.0, 0
     scale = torch.finfo(A.dtype).eps * float(A.diagonal().mean())
+    jitter, step = 0.0, 0
     while bool(info):
         if step == _JITTER_STEPS:
             raise ValueError(
                 "The kernel is not positive semidefinite on the observed pixels, not even to "
                 "rounding: a jitter of 1 % of its diagonal did not make it so."
             )
-        A.diagonal().sub_(jitter)
         jitter = 10.0**step * scale
-        A.diagonal().add_(jitter)
-        L, info = torch.linalg.cholesky_ex(A)
+        L = A.clone()
+        L.diagonal().add_(jitter)
+        L, info = torch.linalg.cholesky_ex(L)
         step += 1
     return L, jitter

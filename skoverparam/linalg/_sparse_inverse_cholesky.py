@@ -21,8 +21,8 @@ from ._circulant import Window
 # Displacements that fit the bits of one integer.
 _WORD = 62
 
-# Pixels treated at once: their small matrices should stay in the cache.
-_CHUNK = 2**14
+# Pixels treated at once: on a CPU, their small matrices should stay in the cache.
+_CHUNK, _CHUNK_ON_GPU = 2**14, 2**19
 
 # Prediction errors below this part of the variance are rounding errors of float32.
 _FLOOR = 1e-6
@@ -67,15 +67,15 @@ def sparse_inverse_cholesky(
     n_neighbors: int = 8,
     wrap: bool = False,
 ) -> InverseFactor:
-    """Sparse approximate factor of the inverse of a kernel between observed pixels.
+    """Sparse approximate factors of the inverses of a kernel between observed pixels.
 
     Parameters
     ----------
     window : Window
         The kernel. Its far value is left out: what is inverted is K - far.
 
-    observed : Tensor of shape (h, w), bool
-        The pixels.
+    observed : Tensor of shape (k, h, w), bool
+        The pixels, for each of k masks.
 
     nugget : float, default=0
         What is added to the diagonal.
@@ -89,44 +89,59 @@ def sparse_inverse_cholesky(
     Returns
     -------
     InverseFactor
-        On images as vectors of h w pixels.
+        On stacks of k images, as vectors of k h w pixels; it joins no two of them.
 
     Notes
     -----
     With m neighbors and N observed pixels ``O(m^3 N)`` operations, ``16 (m + 1) N`` bytes.
     """
-    p, radius = len(window.values), window.values.shape[-1] // 2
-    h, w = observed.shape
-    device = observed.device
-    share = max(float(observed.sum()) / max(h * w, 1), 1e-3)
-    rows, columns = _preceding(radius, math.ceil(3 * n_neighbors / share), device)
-    table = _table(window, int(max(rows.abs().max(), columns.abs().max())), nugget)
+    device, (_, h, w) = observed.device, observed.shape
+    share = max(float(observed.sum()) / max(observed.numel(), 1), 1e-3)
+    u, v = _preceding(window.values.shape[-1] // 2, math.ceil(3 * n_neighbors / share), device)
+    table = _table(window, u, v, nugget)
     pixels = observed.flatten().nonzero().squeeze(1)
-    parts = []
-    for chunk, slots in _neighbors(observed, pixels, rows, columns, n_neighbors, wrap):
+    columns, weights, counts = [], [], []
+    for chunk, slots in _neighbors(observed, pixels, u, v, n_neighbors, wrap):
         valid = slots >= 0
-        u, v = rows[slots.clamp_min(0)], columns[slots.clamp_min(0)]
-        i, j = chunk // w, chunk % w
-        phase = (((i + u) % h) % p) * p + ((j + v) % w) % p
-        place = ((i + u) % h) * w + (j + v) % w
-        own = ((i % p) * p + j % p)[None]
-        weights = _weights(table, torch.cat([phase, own]), u, v, valid)
+        rows, steps = u[slots.clamp_min(0)], v[slots.clamp_min(0)]
+        i, j = chunk // w % h, chunk % w
+        if wrap:
+            around = (i + rows) % h * w + (j + steps) % w
+            places = chunk - i * w - j + around
+        else:
+            places = chunk + rows * w + steps
+        own = _weights(table, _phases(table, i, j, rows, steps), rows, steps, valid)
+        # The pixel itself is the last of its row.
         valid = torch.cat([valid, valid.new_ones(1, len(chunk))]).T
-        place = torch.cat([place, chunk[None]]).T
-        parts.append((place[valid].to(torch.int32), weights.T[valid], valid.sum(1)))
-    if not parts:
-        none = torch.zeros(0, dtype=torch.int32, device=device)
-        empty = SparseRows(none, none.new_zeros(h * w + 1), torch.zeros(0, device=device))
+        places = torch.cat([places, chunk[None]]).to(torch.int32).T
+        columns.append(places[valid])
+        weights.append(own.T[valid])
+        counts.append(valid.sum(1))
+    return _with_transpose(pixels, columns, weights, counts, observed.numel())
+
+
+def _with_transpose(
+    pixels: Tensor,
+    columns: list[Tensor],
+    weights: list[Tensor],
+    counts: list[Tensor],
+    n_rows: int,
+) -> InverseFactor:
+    """Put rows together, which exist for some pixels only, and sort them by columns, too."""
+    if not columns:
+        none = torch.zeros(0, dtype=torch.int32, device=pixels.device)
+        empty = SparseRows(none, none.new_zeros(n_rows + 1), none.to(torch.float32))
         return InverseFactor(empty, empty)
-    places, weights, counts = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-    lengths = torch.zeros(h * w, dtype=torch.int64, device=device)
-    lengths[pixels] = counts
-    order = torch.argsort(places, stable=True)
-    origin = torch.repeat_interleave(pixels.to(torch.int32), counts)
-    received = torch.bincount(places, minlength=h * w)
+    to, values, lengths = torch.cat(columns), torch.cat(weights), torch.cat(counts)
+    columns.clear()
+    weights.clear()
+    order = torch.argsort(to, stable=True)
+    origin = torch.repeat_interleave(pixels.to(torch.int32), lengths)[order]
+    received = torch.bincount(to, minlength=n_rows)
+    sent = torch.zeros_like(received).index_copy_(0, pixels, lengths)
     return InverseFactor(
-        SparseRows(places, _starts(lengths), weights),
-        SparseRows(origin[order], _starts(received), weights[order]),
+        SparseRows(to, _starts(sent), values),
+        SparseRows(origin, _starts(received), values[order]),
     )
 
 
@@ -142,41 +157,44 @@ def _preceding(radius: int, n_wanted: int, device: torch.device) -> tuple[Tensor
     return u[order], v[order]
 
 
-def _table(window: Window, reach: int, nugget: float) -> Tensor:
+def _table(window: Window, u: Tensor, v: Tensor, nugget: float) -> Tensor:
     """K - far at all displacements between two neighbors of a pixel, float32."""
     near = (window.values - window.far).to(torch.float32)
     radius = near.shape[-1] // 2
     near[:, :, radius, radius] += nugget
-    margin = max(0, 2 * reach - radius)
-    return functional.pad(near, (margin,) * 4)
+    return functional.pad(near, (max(0, 2 * _reach(u, v) - radius),) * 4)
+
+
+def _reach(u: Tensor, v: Tensor) -> int:
+    return int(torch.cat([u, v]).abs().max()) if len(u) else 0
 
 
 def _neighbors(
-    observed: Tensor, pixels: Tensor, rows: Tensor, columns: Tensor, n_neighbors: int, wrap: bool
+    observed: Tensor, pixels: Tensor, u: Tensor, v: Tensor, n_neighbors: int, wrap: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield chunks of observed pixels and, for each, its nearest preceding observed ones.
 
     The latter as indices of displacements, of shape (neighbors, chunk), -1 where there are fewer.
     """
-    h, w = observed.shape
-    reach = int(max(rows.abs().max(), columns.abs().max())) if len(rows) else 0
+    _, h, w = observed.shape
+    reach = _reach(u, v)
     framed = _wrapped(observed, reach) if wrap else functional.pad(observed, (reach,) * 4)
-    framed = framed.flatten()
-    wide = w + 2 * reach
-    shifts = rows * wide + columns
+    tall, wide = h + 2 * reach, w + 2 * reach
+    shifts = u * wide + v
     words = [shifts[k : k + _WORD] for k in range(0, len(shifts), _WORD)]
-    for chunk in pixels.split(_CHUNK):
-        start = (chunk // w + reach) * wide + chunk % w + reach
+    for chunk in pixels.split(_CHUNK if pixels.device.type == "cpu" else _CHUNK_ON_GPU):
+        mask, i, j = chunk // (h * w), chunk // w % h, chunk % w
+        start = (mask * tall + i + reach) * wide + j + reach
         # Bit k of a word says whether the pixel at displacement k is observed.
-        seen = torch.stack([_bits(framed, start, word) for word in words])
-        yield chunk, _lowest_bits(seen, n_neighbors)
+        seen = [_bits(framed.flatten(), start, word) for word in words]
+        yield chunk, _lowest_bits(torch.stack(seen or [torch.zeros_like(chunk)]), n_neighbors)
 
 
 def _wrapped(observed: Tensor, reach: int) -> Tensor:
-    h, w = observed.shape
+    _, h, w = observed.shape
     i = torch.arange(-reach, h + reach, device=observed.device) % h
     j = torch.arange(-reach, w + reach, device=observed.device) % w
-    return observed[i[:, None], j]
+    return observed[:, i[:, None], j]
 
 
 def _bits(framed: Tensor, start: Tensor, shifts: Tensor) -> Tensor:
@@ -203,28 +221,44 @@ def _lowest_bits(words: Tensor, n_bits: int) -> Tensor:
     return found
 
 
-def _weights(table: Tensor, phase: Tensor, u: Tensor, v: Tensor, valid: Tensor) -> Tensor:
+def _phases(table: Tensor, i: Tensor, j: Tensor, rows: Tensor, steps: Tensor) -> Tensor | int:
+    """Where the table's entries begin for the phase of each neighbor, and last the pixel's own."""
+    p, side = len(table), table.shape[-1]
+    if p == 1:
+        return 0
+    rows, steps = (functional.pad(shift, (0, 0, 0, 1)) for shift in (rows, steps))
+    return ((i + rows) % p * p + (j + steps) % p) * side**2
+
+
+def _weights(
+    table: Tensor, phases: Tensor | int, rows: Tensor, steps: Tensor, valid: Tensor
+) -> Tensor:
     """Rows of G: for pixels with m neighbors each, of shape (m + 1, pixels), the pixel last."""
-    side = table.shape[-1]
+    m, n_pixels = rows.shape
+    entries, side = table.flatten(), table.shape[-1]
     middle = (side // 2) * side + side // 2
-    zero = u.new_zeros(1, u.shape[1])
-    code = torch.cat([u * side + v, zero])
-    index = phase[:, None] * side**2 + middle + code[None] - code[:, None]
-    K = table.flatten()[index]
-    m = len(u)
-    valid = torch.cat([valid, valid.new_ones(1, valid.shape[1])])
-    K *= valid[:, None] & valid
-    diagonal = torch.arange(m + 1, device=K.device)
-    K[diagonal, diagonal] += (~valid).to(K.dtype)
-    floor = _FLOOR * float(table.flatten()[middle])
+    place = functional.pad(rows * side + steps, (0, 0, 0, 1)).to(torch.int32)
+    begin = (phases + middle - place).to(torch.int32)
+    valid = functional.pad(valid, (0, 0, 0, 1), value=True)
     # The pixels are the last axis: each step works on all their matrices at once.
+    K = entries.new_empty((m + 1, m + 1, n_pixels))
+    for k in range(m + 1):
+        # Lower triangle only.
+        index = (begin[k] + place[: k + 1]).flatten()
+        torch.mul(
+            entries.index_select(0, index).view(k + 1, n_pixels),
+            valid[k] & valid[: k + 1],
+            out=K[k, : k + 1],
+        )
+        K[k, k] += ~valid[k]
+    floor = _FLOOR * float(entries[middle])
     for k in range(m + 1):
         K[k:, k] *= K[k, k].clamp_min(floor).rsqrt()
-        below = K[k + 1 :, k]
-        K[k + 1 :, k + 1 :].sub_(below[:, None] * below)
+        for j in range(k + 1, m + 1):
+            K[j:, j].addcmul_(K[j:, k], K[j, k], value=-1)
     # The last row of the inverse of the triangular factor.
     G = torch.empty_like(K[0])
-    G[m] = 1 / K[m, m]
+    G[m] = K[m, m].reciprocal()
     for k in range(m - 1, -1, -1):
         G[k] = -(K[k + 1 :, k] * G[k + 1 :]).sum(0) / K[k, k]
     return G

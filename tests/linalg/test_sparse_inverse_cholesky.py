@@ -19,7 +19,7 @@ def inverse_times_kernel(found, observed, *, wrap, n_neighbors):
     seen = observed.flatten().cpu()
     K = K[seen][:, seen] + NUGGET * torch.eye(int(seen.sum()))
     factor = sparse_inverse_cholesky(
-        Window(*found), observed, nugget=NUGGET, n_neighbors=n_neighbors, wrap=wrap
+        Window(*found), observed[None], nugget=NUGGET, n_neighbors=n_neighbors, wrap=wrap
     )
     eye = torch.eye(h * w, device=observed.device)
     inverse = factor.product(eye).cpu()
@@ -89,6 +89,18 @@ def test_neighbors_are_the_nearest_preceding_pixels_beyond_one_word(device):
     observed[30, 20] = True
     for j in (14, 18, 22, 26):
         observed[20, j] = True
-    factor = sparse_inverse_cholesky(Window(*window), observed, n_neighbors=2)
+    factor = sparse_inverse_cholesky(Window(*window), observed[None], n_neighbors=2)
     columns = factor.factor.columns[factor.factor.starts[30 * 40 + 20] :].tolist()
     assert sorted(columns) == [20 * 40 + 18, 20 * 40 + 22, 30 * 40 + 20]
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+def test_a_stack_of_masks_is_one_factor_each(found, wrap, device):
+    generator = torch.Generator().manual_seed(1)
+    observed = (torch.rand(3, *SHAPE, generator=generator) > 0.5).to(device)
+    X = torch.randn(observed.numel(), 2, generator=generator).to(device)
+    together = sparse_inverse_cholesky(Window(*found), observed, nugget=NUGGET, wrap=wrap)
+    products = together.product(X).view(3, -1, 2)
+    for mask, image, product in zip(observed, X.view(3, -1, 2), products, strict=True):
+        alone = sparse_inverse_cholesky(Window(*found), mask[None], nugget=NUGGET, wrap=wrap)
+        torch.testing.assert_close(alone.product(image), product, rtol=1e-5, atol=1e-5)
