@@ -72,13 +72,13 @@ class AdaptiveSettings(NamedTuple):
         Precision of the computation.
     """
 
-    n_neighbors: int = 16
-    n_similar: int = 8
+    n_neighbors: int = 12
+    n_similar: int = 12
     n_candidates: int = 384
     n_start: int = 24
-    patch_size: int = 5
-    patch_deviation: float = 1.5
-    bandwidth: float = 0.2
+    patch_size: int = 7
+    patch_deviation: float = 2.0
+    bandwidth: float = 0.17
     nugget: float = 1e-2
     missing_weight: float | None = None
     n_passes: int | None = None
@@ -98,10 +98,11 @@ class AdaptiveSettings(NamedTuple):
 ADAPTIVE = AdaptiveSettings()
 
 IN_RINGS = AdaptiveSettings(
+    n_neighbors=16,
     n_similar=16,
     n_candidates=1500,
-    patch_size=21,
-    patch_deviation=6.0,
+    patch_size=17,
+    patch_deviation=5.0,
     bandwidth=0.15,
 )
 
