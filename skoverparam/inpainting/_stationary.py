@@ -25,7 +25,6 @@ from skoverparam.kernels._convolutional import (
     DisplacementWindow,
 )
 from skoverparam.linalg._circulant import (
-    Product,
     Window,
     as_window,
     circulant_product,
@@ -34,17 +33,21 @@ from skoverparam.linalg._circulant import (
     plus_constant,
     window_product,
 )
-from skoverparam.linalg._conjugate_gradients import conjugate_gradients
-from skoverparam.linalg._sparse_inverse_cholesky import InverseFactor, sparse_inverse_cholesky
 
-# What conjugate gradients in float32 may gain before the residual is recomputed in float64.
-_GAIN = 1e-3
+from ._masked_systems import (
+    FastKernel,
+    MaskedSystems,
+    Sweep,
+    centered,
+    relative_norms,
+    sharing,
+)
 
 # Products between two float64 residuals; few where held-out pixels are looked at after each.
 _SWEEP, _SHORT_SWEEP = 50, 4
 
-# A sweep that leaves more than this of the residual, or of the held-out error, was the last one.
-_PROGRESS, _HELD_OUT_PROGRESS = 0.9, 0.999
+# A sweep that leaves more than this of the error on held-out pixels was the last one.
+_HELD_OUT_PROGRESS = 0.999
 
 # Largest displacement the preconditioner looks at where the kernel is nowhere constant.
 _REACH = 15
@@ -144,7 +147,8 @@ def complete(
     take 10 to 20 products to a residual of 1e-3 whatever the size of the image. Where nearly
     all pixels are observed, the kernels of networks that upsample are close to singular: give
     them a positive ``alpha``, a hundredth of the diagonal's height above the far value, say. A
-    sweep that does not lessen a residual is taken back, and ends the work on that system.
+    sweep that does not lessen a residual is taken back, and followed by short ones until one of
+    these fails, too.
 
     The cost is ``O(N log N)`` for a period of one and a few hundred operations per pixel and
     product otherwise; the memory some tens of numbers per pixel, and 150 bytes per observed pixel
@@ -205,7 +209,7 @@ def _complete_dense(
     max_iter: int,
     held_out: Tensor | None,
 ) -> Iterator[Step]:
-    y, mean = _centered(images, ~missing)
+    y, mean = centered(images, ~missing)
     n, c, h, w = images.shape
     tall, wide = _require_room(kernel.values.shape, images)
     K = kernel.values.reshape(tall * wide, tall * wide)
@@ -215,7 +219,7 @@ def _complete_dense(
     completed = torch.zeros(n, c, h * w, dtype=torch.float64, device=images.device)
     residual = torch.zeros(n, c, dtype=torch.float64, device=images.device)
     jitter = 0.0
-    for members in _sharing(missing):
+    for members in sharing(missing):
         gone = missing[members[0]].flatten()
         seen = place[~gone]
         if not len(seen) or not bool(gone.any()):
@@ -228,7 +232,7 @@ def _complete_dense(
         jitter = max(jitter, added)
         X = torch.cholesky_solve(Y, L)
         R = (Y - A @ X).T.view(len(members), c, -1)
-        residual[members] = _relative(R, Y.T.view(R.shape))
+        residual[members] = relative_norms(R, Y.T.view(R.shape))
         del A, L
         filled = torch.zeros(X.shape[1], h * w, dtype=torch.float64, device=images.device)
         filled[:, gone] = _predicted(K, place[gone], seen, X).T
@@ -263,7 +267,7 @@ def _complete_block_circulant(
         reach = min(_REACH, (min(shape) - 1) // 2)
         far = float(blocks.min())
         near = (blocks - far).to(torch.float32)
-        fast = _Fast(
+        fast = FastKernel(
             circulant_product(blocks),
             plus_constant(circulant_product(near), far),
             Window(displacements(blocks, reach), far),
@@ -295,18 +299,9 @@ def _complete_in_the_plane(
     yield from _sweeps(fast, images, missing, alpha, tol, max_iter, held_out)
 
 
-class _Fast(NamedTuple):
-    """Products with a kernel in float64 and float32, and what its preconditioner looks at."""
-
-    exact: Product
-    rough: Product
-    window: Window
-    wrap: bool
-
-
-def _both_precisions(window: Window, shape: tuple[int, int], *, wrap: bool) -> _Fast:
+def _both_precisions(window: Window, shape: tuple[int, int], *, wrap: bool) -> FastKernel:
     rough = Window(window.values.to(torch.float32), window.far)
-    return _Fast(
+    return FastKernel(
         window_product(window, shape, wrap=wrap),
         window_product(rough, shape, wrap=wrap),
         window,
@@ -315,7 +310,7 @@ def _both_precisions(window: Window, shape: tuple[int, int], *, wrap: bool) -> _
 
 
 def _sweeps(
-    fast: _Fast,
+    fast: FastKernel,
     images: Tensor,
     missing: Tensor,
     alpha: float,
@@ -324,10 +319,10 @@ def _sweeps(
     held_out: Tensor | None,
 ) -> Iterator[Step]:
     goals = torch.full(images.shape[:2], tol, dtype=torch.float64, device=images.device)
-    start, n_iter = None, 0
+    last: Sweep | None = None
     if held_out is not None:
         held_out = held_out & ~missing
-        hidden = _Masked(fast, images, missing | held_out, alpha)
+        hidden = MaskedSystems(fast, images, missing | held_out, alpha)
         best = torch.full_like(goals[:, 0], math.inf)
         for sweep in hidden.solve(goals, tol, max_iter, _SHORT_SWEEP):
             error = _error(images, sweep.completed, held_out)
@@ -335,141 +330,14 @@ def _sweeps(
             reached = (error > _HELD_OUT_PROGRESS * best)[:, None] & (sweep.n_iter > 0)
             goals.copy_(torch.where(reached, goals.maximum(sweep.residual), goals))
             best = best.minimum(error)
-            start, n_iter = sweep.x, sweep.n_iter
+            last = sweep
             yield _step(sweep, images, missing, goals)._replace(held_out_error=error)
-    masked = _Masked(fast, images, missing, alpha)
-    for sweep in masked.solve(goals, tol, max_iter, _SWEEP, start, n_iter):
+    masked = MaskedSystems(fast, images, missing, alpha)
+    for sweep in masked.solve(goals, tol, max_iter, _SWEEP, last):
         yield _step(sweep, images, missing, goals)
 
 
-class _Sweep(NamedTuple):
-    """Dual coefficients, what they complete, and true relative residuals."""
-
-    x: Tensor
-    completed: Tensor
-    residual: Tensor
-    n_iter: int
-
-
-class _Masked:
-    """The systems of all images and channels, one for each."""
-
-    def __init__(self, fast: _Fast, images: Tensor, missing: Tensor, alpha: float) -> None:
-        self.fast, self.images, self.missing, self.alpha = fast, images, missing, alpha
-        # Where nothing is missing there is nothing to solve.
-        self.observed = ~missing & missing.flatten(1).any(1)[:, None, None]
-        self.y, self.mean = _centered(images, self.observed)
-
-    def solve(
-        self,
-        goals: Tensor,
-        tol: float,
-        max_iter: int,
-        sweep_iter: int,
-        start: Tensor | None = None,
-        n_iter: int = 0,
-    ) -> Iterator[_Sweep]:
-        """Sweep until each residual is at most its goal, which may change between sweeps."""
-        y, observed = self.y, self.observed[:, None]
-        x = torch.zeros_like(y) if start is None else start.clone()
-        Kx = self.fast.exact(x)
-        R = (y - Kx).mul_(observed).sub_(x, alpha=self.alpha)
-        residual = _relative(R, y)
-        # In equal parts, so that no sweep does more than it must.
-        gain = tol ** (1 / max(1, math.ceil(math.log(tol) / math.log(_GAIN) - 1e-9)))
-        active = residual > goals
-        precondition = None
-        if start is not None or not bool(active.any()):
-            yield _Sweep(x, Kx + self.mean, residual, n_iter)
-        while n_iter < max_iter and bool((active := active & (residual > goals)).any()):
-            if precondition is None:
-                precondition = self._preconditioner()
-            scale = torch.linalg.vector_norm(R, dim=(2, 3), keepdim=True)
-            scale = torch.where(active[:, :, None, None], scale, math.inf)
-            correction = conjugate_gradients(
-                self._rough,
-                (R / scale).to(torch.float32).flatten(0, 1),
-                tol=0.9 * gain,
-                max_iter=min(sweep_iter, max_iter - n_iter),
-                precondition=precondition,
-            )
-            n_iter += correction.n_iter
-            moved = correction.x.view_as(y).to(torch.float64)
-            moved = x + torch.where(active[:, :, None, None], moved * scale, 0)
-            K_moved = self.fast.exact(moved)
-            R_moved = (y - K_moved).mul_(observed).sub_(moved, alpha=self.alpha)
-            fresh = _relative(R_moved, y)
-            better = active & (fresh < residual)
-            keep = better[:, :, None, None]
-            x, Kx, R = (
-                torch.where(keep, new, old)
-                for new, old in ((moved, x), (K_moved, Kx), (R_moved, R))
-            )
-            active = active & (fresh <= _PROGRESS * residual)
-            residual = torch.where(better, fresh, residual)
-            yield _Sweep(x, Kx + self.mean, residual, n_iter)
-
-    def _rough(self, X: Tensor) -> Tensor:
-        """(P K P + alpha) X in float32, for X of shape (n c, h, w)."""
-        images = X.view(self.images.shape)
-        product = self.fast.rough(images) * self.observed[:, None]
-        return product.add_(images, alpha=self.alpha).view_as(X)
-
-    def _preconditioner(self) -> Product:
-        n, c, _, _ = self.images.shape
-        inverses = [
-            _Inverse(self.fast, self.observed[members[:, 0]], self.alpha, members)
-            for members in _alike(_sharing(self.missing))
-        ]
-
-        def precondition(R: Tensor) -> Tensor:
-            stack = R.view(n, c, -1)
-            Z = torch.empty_like(stack)
-            for inverse in inverses:
-                Z[inverse.members.flatten()] = inverse(stack)
-            return Z.view_as(R)
-
-        return precondition
-
-
-class _Inverse:
-    """Approximate inverses of P K P + alpha for some masks, each with equally many images.
-
-    `members` of shape (masks, images of each) are these images' indices; float32.
-    """
-
-    def __init__(self, fast: _Fast, observed: Tensor, alpha: float, members: Tensor) -> None:
-        self.members = members
-        self.factor: InverseFactor = sparse_inverse_cholesky(
-            fast.window, observed, nugget=alpha, wrap=fast.wrap
-        )
-        # K = (K - far) + far 1 1': the second part, far larger than all else, is put back exactly.
-        ones = observed.to(torch.float32).view(-1, 1)
-        self.lifted = self.factor.product(ones).view(len(observed), -1, 1)
-        total = self.lifted.sum((1, 2), keepdim=True, dtype=torch.float64)
-        far = fast.window.far
-        self.share = (far / (1 + far * total)).to(torch.float32)
-
-    def __call__(self, stack: Tensor) -> Tensor:
-        """Apply them to the images, of shape (n, c, pixels), that are members."""
-        k, g = self.members.shape
-        c, n_pixels = stack.shape[1:]
-        # Columns are the images and channels of one mask.
-        X = stack[self.members.flatten()].view(k, g * c, n_pixels).transpose(1, 2)
-        Z = self.factor.product(X.reshape(k * n_pixels, g * c)).view(k, n_pixels, g * c)
-        Z = Z - self.lifted * (self.share * (self.lifted.transpose(1, 2) @ X))
-        return Z.transpose(1, 2).reshape(k * g, c, n_pixels)
-
-
-def _centered(images: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-    """Observed values minus their mean, zero elsewhere, and the means; float64."""
-    seen = observed[:, None]
-    values = torch.where(seen, images, 0).to(torch.float64)
-    mean = values.sum((2, 3), keepdim=True) / seen.sum((2, 3), keepdim=True).clamp_min(1)
-    return torch.where(seen, values - mean, 0), mean
-
-
-def _step(sweep: _Sweep, images: Tensor, missing: Tensor, goals: Tensor) -> Step:
+def _step(sweep: Sweep, images: Tensor, missing: Tensor, goals: Tensor) -> Step:
     return Step(
         _filled(images, missing, sweep.completed),
         sweep.residual,
@@ -482,35 +350,10 @@ def _filled(images: Tensor, missing: Tensor, completed: Tensor) -> Tensor:
     return torch.where(missing[:, None], completed.to(images.dtype), images)
 
 
-def _relative(R: Tensor, y: Tensor) -> Tensor:
-    """Norms of the residuals relative to the right-hand sides; zero where those are zero."""
-    norms = torch.linalg.vector_norm(y.flatten(2), dim=2)
-    residual = torch.linalg.vector_norm(R.flatten(2), dim=2)
-    return residual / torch.where(norms > 0, norms, 1)
-
-
 def _error(images: Tensor, completed: Tensor, where: Tensor) -> Tensor:
     """Root mean squared errors of shape (n,) over some pixels; zero where there are none."""
     squares = torch.where(where[:, None], images - completed, 0).square().sum((1, 2, 3))
     return (squares / (where.sum((1, 2)) * images.shape[1]).clamp_min(1)).sqrt()
-
-
-def _sharing(missing: Tensor) -> list[Tensor]:
-    """Return the indices of the images that share a mask, for each distinct mask."""
-    if len(missing) == 1 or bool((missing == missing[:1]).all()):
-        return [torch.arange(len(missing), device=missing.device)]
-    _, group, counts = torch.unique(
-        missing.flatten(1), dim=0, return_inverse=True, return_counts=True
-    )
-    return list(torch.argsort(group, stable=True).split(counts.tolist()))
-
-
-def _alike(groups: list[Tensor]) -> list[Tensor]:
-    """Stack the groups of equal size, in the order of the first image of each."""
-    by_size: dict[int, list[Tensor]] = {}
-    for group in sorted(groups, key=lambda group: int(group[0])):
-        by_size.setdefault(len(group), []).append(group)
-    return [torch.stack(alike) for alike in by_size.values()]
 
 
 def _require_room(kernel: torch.Size, images: Tensor) -> tuple[int, int]:

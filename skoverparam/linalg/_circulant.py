@@ -20,6 +20,10 @@ from torch.nn import functional
 
 Product = Callable[[Tensor], Tensor]
 
+# Pixels transformed at once on a CPU: larger temporary tensors would cost more in page faults than
+# the transforms.
+_PART = 2**18
+
 # What a compact kernel may deviate from its far value by rounding, relative to its largest entry.
 _ROUNDING = 1e-13
 
@@ -179,8 +183,10 @@ def as_window(blocks: Tensor) -> Window | None:
     """
     h, w = blocks.shape[2:]
     far = float(blocks[0, 0, h // 2, w // 2])
-    tolerance = _ROUNDING * float(blocks.abs().max())
-    varies = ((blocks - far).abs() > tolerance).flatten(0, 1).any(0)
+    tolerance = _ROUNDING * max(float(blocks.max()), -float(blocks.min()))
+    varies = torch.zeros((h, w), dtype=torch.bool, device=blocks.device)
+    for part in blocks.flatten(0, 1):
+        varies |= (part - far).abs() > tolerance
     u, v = varies.nonzero(as_tuple=True)
     if not len(u):
         return Window(displacements(blocks, 0), far)
@@ -241,8 +247,15 @@ def _fourier_product(kernel: Tensor) -> Product:
 
     def product(X: Tensor) -> Tensor:
         rows, columns = X.shape[-2:]
-        waves = torch.fft.rfft2(X, s=sides).mul_(spectrum)
-        return torch.fft.irfft2(waves, s=sides)[..., :rows, :columns]
+        images = X.reshape(-1, rows, columns)
+        result = torch.empty_like(images)
+        n_images = len(images)
+        if X.device.type == "cpu":
+            n_images = max(1, _PART // (sides[0] * sides[1]))
+        for part, target in zip(images.split(n_images), result.split(n_images), strict=True):
+            waves = torch.fft.rfft2(part, s=sides).mul_(spectrum)
+            target.copy_(torch.fft.irfft2(waves, s=sides)[..., :rows, :columns])
+        return result.view(X.shape)
 
     return product
 

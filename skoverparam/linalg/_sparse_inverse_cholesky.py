@@ -64,7 +64,7 @@ def sparse_inverse_cholesky(
     observed: Tensor,
     *,
     nugget: float = 0.0,
-    n_neighbors: int = 8,
+    n_neighbors: int = 6,
     wrap: bool = False,
 ) -> InverseFactor:
     """Sparse approximate factors of the inverses of a kernel between observed pixels.
@@ -80,7 +80,7 @@ def sparse_inverse_cholesky(
     nugget : float, default=0
         What is added to the diagonal.
 
-    n_neighbors : int, default=8
+    n_neighbors : int, default=6
         How many preceding pixels predict a pixel.
 
     wrap : bool, default=False
@@ -214,8 +214,8 @@ def _lowest_bits(words: Tensor, n_bits: int) -> Tensor:
             which += spent
             current = torch.where(spent, words.gather(0, which[None])[0], current)
         lowest = current & -current
-        # A power of two is exact in float64, and so is its logarithm.
-        bit = torch.log2(lowest.to(torch.float64)).to(torch.int64) + _WORD * which
+        # A power of two is exact in float64, and is half of one to its exponent.
+        bit = torch.frexp(lowest.to(torch.float64)).exponent - 1 + _WORD * which
         found[slot] = torch.where(lowest > 0, bit, -1)
         current ^= lowest
     return found
