@@ -4,7 +4,12 @@ from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 
 from skoverparam._config import config_context, get_config, set_config
-from skoverparam.estimators import NTKImageCompleter, NTKInteractionRegressor, NTKMatrixCompleter
+from skoverparam.estimators import (
+    MaxMarginClassifier,
+    NTKImageCompleter,
+    NTKInteractionRegressor,
+    NTKMatrixCompleter,
+)
 
 __version__ = _version("skoverparam")
 
@@ -24,6 +29,8 @@ __all__ = [
     "NTKImageCompleter",
     "NTKInteractionRegressor",
     "NTKMatrixCompleter",
+    # linear models
+    "MaxMarginClassifier",
     # settings of the process
     "config_context",
     "get_config",

@@ -3,5 +3,11 @@
 from skoverparam.estimators._image_completer import NTKImageCompleter
 from skoverparam.estimators._interaction_regressor import NTKInteractionRegressor
 from skoverparam.estimators._matrix_completer import NTKMatrixCompleter
+from skoverparam.estimators._max_margin import MaxMarginClassifier
 
-__all__ = ["NTKImageCompleter", "NTKInteractionRegressor", "NTKMatrixCompleter"]
+__all__ = [
+    "MaxMarginClassifier",
+    "NTKImageCompleter",
+    "NTKInteractionRegressor",
+    "NTKMatrixCompleter",
+]

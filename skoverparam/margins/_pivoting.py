@@ -1,0 +1,163 @@
+"""Block principal pivoting for the dual of the hard margin: exact, in a few factorizations."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from skoverparam.margins._constraints import Candidate, Constraints
+
+# Violations below this share of the values they are compared with are rounding.
+_ROUNDING = 1e-11
+# Flips of all violated indices that may fail to lower their number before single flips begin.
+_PATIENCE = 3
+
+
+def block_pivoting(constraints: Constraints, *, max_iter: int) -> Candidate | None:
+    r"""Solve the optimality conditions by flipping whole sets of active constraints.
+
+    Parameters
+    ----------
+    constraints : Constraints
+        The problem; the matrix ``K = Z Z^T`` of shape (N, N) is formed.
+
+    max_iter : int
+        Largest number of factorizations.
+
+    Returns
+    -------
+    Candidate or None
+        The solution to rounding. None if the active part of K cannot be factorized (points that
+        depend on one another) or `max_iter` is reached.
+
+    Notes
+    -----
+    The multipliers a and the intercept satisfy
+
+    .. math::
+
+        a \ge 0, \qquad K a + E \beta \ge 1, \qquad a^T (K a + E \beta - 1) = 0,
+        \qquad E^T a = 0 .
+
+    The first guess is that every constraint is active. Where the resulting a is positive, this
+    was right and the classifier is the interpolator of minimum norm (arXiv:2104.13628): one
+    factorization. Else every index that violates its condition is flipped. If the number of
+    violations does not fall three times in a row, one index is flipped at a time until it does.
+    Without an intercept single flips are finite; with one, `max_iter` guards them. A step costs a
+    Cholesky factorization of the active part, at most :math:`N^3 / 3`.
+    """
+    K, E = constraints.gram(), constraints.intercepts
+    active = torch.ones(constraints.count, dtype=torch.bool, device=K.device)
+    fewest, patience = constraints.count + 1, _PATIENCE
+    for n_iter in range(1, max_iter + 1):
+        P = active.nonzero().squeeze(1)
+        whole = len(P) == constraints.count
+        system = bordered(K if whole else K[P][:, P], E[P])
+        if system is None:
+            return None
+        a, offset = system.solve(torch.ones_like(P, dtype=K.dtype))
+        values = torch.ones_like(K[0]) if whole else K[:, P] @ a + E @ offset
+        wrong = values < 1 - _ROUNDING
+        wrong[P] = a < -_ROUNDING * a.abs().max()
+        count = int(wrong.sum())
+        if count == 0:
+            return _refined(constraints, P, system, a, offset, n_iter)
+        if count < fewest:
+            fewest, patience = count, _PATIENCE
+        else:
+            patience -= 1
+        if patience >= 0:
+            active ^= wrong
+        else:
+            # Murty's rule: the last violated index, alone.
+            last = wrong.nonzero()[-1]
+            active[last] = ~active[last]
+        if not bool(active.any()):
+            return None
+    return None
+
+
+def polished(constraints: Constraints, active: Tensor, n_iter: int = 0) -> Candidate | None:
+    """Solve exactly on a guess of the active set.
+
+    Parameters
+    ----------
+    constraints : Constraints
+        The problem.
+
+    active : Tensor of int
+        The constraints that are believed to hold with equality; every other weight is zero.
+
+    n_iter : int, default=0
+        What to report as the number of steps.
+
+    Returns
+    -------
+    Candidate or None
+        None if the system is singular or a weight comes out negative. The values of the other
+        constraints are not looked at: certify the candidate.
+    """
+    if len(active) == 0:
+        return None
+    system = bordered(constraints.block(active), constraints.intercepts[active])
+    if system is None:
+        return None
+    a, offset = system.solve(torch.ones_like(active, dtype=constraints.codes.dtype))
+    if bool((a < -_ROUNDING * a.abs().max()).any()):
+        return None
+    return _refined(constraints, active, system, a, offset, n_iter)
+
+
+class Bordered(NamedTuple):
+    """A factorized system ``K a + E beta = r``, ``E^T a = t``."""
+
+    factor: Tensor
+    E: Tensor
+    lift: float
+    solved: Tensor  # K^-1 E
+    inner: Tensor  # inverse of E^T K^-1 E
+
+    def solve(self, r: Tensor, t: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return a and beta."""
+        E = self.E
+        if t is not None:
+            r = r + self.lift * (E @ t)
+        x = torch.cholesky_solve(r[:, None], self.factor)[:, 0]
+        target = E.T @ x if t is None else E.T @ x - t
+        beta = self.inner @ target
+        return x - self.solved @ beta, beta
+
+
+def bordered(K: Tensor, E: Tensor) -> Bordered | None:
+    """Factorize the system of an active set, or say by None that it is singular.
+
+    ``K + s E E^T`` has the same solutions, as ``E^T a`` is given, and is definite also where the
+    points are only affinely independent.
+    """
+    lift = float(K.diagonal().mean()) or 1.0
+    lifted = K.addmm(E, E.T, alpha=lift) if E.shape[1] else K
+    factor, info = torch.linalg.cholesky_ex(lifted)
+    diagonal = factor.diagonal()
+    # A pivot at rounding level says that a row depends on those before it.
+    if int(info) != 0 or float(diagonal.min()) <= 1e-7 * float(diagonal.max()):
+        return None
+    solved = torch.cholesky_solve(E, factor)
+    inner, info = torch.linalg.inv_ex(E.T @ solved)
+    if E.shape[1] and (int(info) != 0 or not bool(inner.isfinite().all())):
+        return None
+    return Bordered(factor, E, lift, solved, inner)
+
+
+def _refined(
+    constraints: Constraints, P: Tensor, system: Bordered, a: Tensor, offset: Tensor, n_iter: int
+) -> Candidate:
+    """Correct the solution once by its residual, computed from the points themselves."""
+    weights = a.new_zeros(constraints.count)
+    weights[P] = a
+    E = constraints.intercepts[P]
+    residual = 1 - constraints.products(weights)[P] - E @ offset
+    correction, shift = system.solve(residual, -(E.T @ a))
+    weights[P] = a + correction
+    return Candidate(weights, offset + shift, n_iter)
