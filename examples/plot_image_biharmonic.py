@@ -3,8 +3,8 @@
 Compared with biharmonic inpainting
 ===================================
 
-The usual tool in Python for filling holes in pictures is ``inpaint_biharmonic`` of scikit-image: the
-smoothest surface through the observed pixels. Here it meets
+The usual tool in Python for filling holes in pictures is ``inpaint_biharmonic`` of scikit-image:
+the smoothest surface through the observed pixels. Here it meets
 :class:`skoverparam.NTKImageCompleter` on the same pictures with the same masks.
 """
 

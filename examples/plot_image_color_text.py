@@ -13,8 +13,8 @@ Letters written over a color photograph hide thin strokes of it.
 # ----------------------
 # The photograph is one that scikit-learn brings along. Where the letters are has to be known; here
 # :func:`~skoverparam.datasets.mask_images` writes them. Missing pixels are NaN in all three
-# channels, and are drawn in a color that is not in the picture. The completion has the units of the
-# image, here 0 to 255, and stays within the range of what was observed.
+# channels, and are drawn in a color that is not in the picture. The completion has the units of
+# the image, here 0 to 255, and stays within the range of what was observed.
 
 import time
 

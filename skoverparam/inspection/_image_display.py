@@ -457,6 +457,7 @@ def _adapted(estimator, corrupted, completed):
     top = T[len(T) // 2, len(T) // 2]
     settings = ADAPTIVE._replace(
         patch_size=estimator.patch_size,
+        patch_deviation=ADAPTIVE.patch_deviation / ADAPTIVE.patch_size * estimator.patch_size,
         bandwidth=estimator.bandwidth,
         feature_kernel=estimator.kernel,
     )

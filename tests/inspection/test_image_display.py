@@ -186,12 +186,12 @@ def _formula(display, completer, pixel, image):
     seen = image.reshape(*SHAPE, -1)
     known = seen[~holes] if completer.guide is None else seen.reshape(-1, seen.shape[2])
     extent = np.ptp(known, axis=0).max()
+    # Two at a side of seven, in proportion.
+    deviation = completer.patch_size * 2 / 7
     r, reach = completer.patch_size // 2, len(T) // 2
     steps = [(a, b) for a in range(-r, r + 1) for b in range(-r, r + 1) if a or b]
     i, j = pixel
-    weights = np.array(
-        [np.exp(-(a * a + b * b) / (2 * ADAPTIVE.patch_deviation**2)) for a, b in steps]
-    )
+    weights = np.array([np.exp(-(a * a + b * b) / (2 * deviation**2)) for a, b in steps])
     if completer.guide is None:
         weights *= [ADAPTIVE.schedule(0.4)[0] if holes[i + a, j + b] else 1 for a, b in steps]
     weights /= weights.sum() * seen.shape[2]
