@@ -6,6 +6,7 @@ from importlib.metadata import version as _version
 from skoverparam._config import config_context, get_config, set_config
 from skoverparam.estimators import (
     MaxMarginClassifier,
+    MinNormRegressor,
     NTKImageCompleter,
     NTKInteractionRegressor,
     NTKMatrixCompleter,
@@ -31,6 +32,7 @@ __all__ = [
     "NTKMatrixCompleter",
     # linear models
     "MaxMarginClassifier",
+    "MinNormRegressor",
     # settings of the process
     "config_context",
     "get_config",

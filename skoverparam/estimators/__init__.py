@@ -4,9 +4,11 @@ from skoverparam.estimators._image_completer import NTKImageCompleter
 from skoverparam.estimators._interaction_regressor import NTKInteractionRegressor
 from skoverparam.estimators._matrix_completer import NTKMatrixCompleter
 from skoverparam.estimators._max_margin import MaxMarginClassifier
+from skoverparam.estimators._min_norm import MinNormRegressor
 
 __all__ = [
     "MaxMarginClassifier",
+    "MinNormRegressor",
     "NTKImageCompleter",
     "NTKInteractionRegressor",
     "NTKMatrixCompleter",

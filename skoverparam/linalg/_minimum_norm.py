@@ -30,7 +30,7 @@ class MinimumNorm(NamedTuple):
         ``||coef||``, with weights ``||Q coef||``.
 
     residual : Tensor of shape () or (t,)
-        ``||y - X coef|| / ||y||``, recomputed from the solution; 0 for a target of zeros.
+        ``||y - X coef|| / ||y||``, recomputed from the solution.
     """
 
     coef: Tensor
@@ -85,13 +85,17 @@ def minimum_norm(
     A = X if weights is None else _over_weights(X, weights)
     scaled, rank, values = _SOLVERS[solver](A, Y, rcond)
     coef = scaled if weights is None else _under_weights(scaled, weights)
-    size = torch.linalg.vector_norm(Y, dim=0)
-    residual = torch.linalg.vector_norm(Y - X @ coef, dim=0)
-    residual = torch.where(size > 0, residual / torch.where(size > 0, size, 1), 0)
+    residual = relative_size(Y - X @ coef, Y)
     norm = torch.linalg.vector_norm(scaled, dim=0)
     if y.ndim == 1:
         coef, norm, residual = coef[:, 0], norm[0], residual[0]
     return MinimumNorm(coef, rank, values, rcond, norm, residual)
+
+
+def relative_size(misses: Tensor, Y: Tensor) -> Tensor:
+    """Norms of columns, relative to those of Y; as they are where Y is zero."""
+    size = torch.linalg.vector_norm(Y, dim=0)
+    return torch.linalg.vector_norm(misses, dim=0) / torch.where(size > 0, size, 1)
 
 
 def thin_svd(X: Tensor, rcond: float) -> ThinSVD:
@@ -117,7 +121,8 @@ def thin_svd(X: Tensor, rcond: float) -> ThinSVD:
 
 def rank_above(S: Tensor, rcond: float) -> int:
     """Count the singular values, in descending order, above the cut-off."""
-    return int((S > rcond * S[:1]).sum())
+    cut = rcond * S[:1]
+    return int((cut < S).sum())
 
 
 def _by_svd(A: Tensor, Y: Tensor, rcond: float) -> tuple[Tensor, int, Tensor]:

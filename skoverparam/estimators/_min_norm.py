@@ -1,0 +1,422 @@
+"""Linear regression past the interpolation threshold."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.base import MultiOutputMixin, RegressorMixin, clone
+from sklearn.utils.validation import check_is_fitted
+
+from skoverparam._arrays import cross, finite_array, same_namespace
+from skoverparam._params import check_flag, check_integer, check_number, check_option
+from skoverparam.estimators._base import DocumentedEstimator
+from skoverparam.linalg._minimum_norm import SOLVERS, default_rcond, minimum_norm, relative_size
+from skoverparam.linalg._minimum_norm_path import solutions
+from skoverparam.linalg._scaled_design import scaled_design
+
+_INTERPOLATES = 1e-6  # of the largest target
+
+# Named spectra; theory.spectrum makes others.
+_SPECTRA = {"isotropic": np.ones, "power": lambda k: 1.0 / np.arange(1, k + 1)}
+
+
+class MinNormRegressor(MultiOutputMixin, RegressorMixin, DocumentedEstimator):
+    r"""Linear regression by the least squares solution of smallest norm.
+
+    With fewer features than samples this is ordinary least squares. With more, it interpolates:
+    of all linear functions through the training points it is the one of smallest norm. Nothing
+    is cut off or penalized unless asked for, and whether the training points are met is checked
+    and reported.
+
+    Parameters
+    ----------
+    fit_intercept : bool, default=True
+        Whether to add an intercept, which the norm does not count: data are centered by their
+        (weighted) means first. This uses up one sample: the test error then peaks at
+        ``n_samples - 1`` features.
+
+    n_features_used : int, default=None
+        Use the first so many features only; the others get coefficient 0. None uses all.
+
+    rcond : float, default=None
+        Singular values up to `rcond` times the largest one count as zero. None takes the
+        machine precision times ``max(n_samples, n_features)``.
+
+    solver : {"auto", "svd", "cod", "gram"}, default="auto"
+        As in :func:`skoverparam.linalg.minimum_norm`; "auto" is "svd".
+
+    spectrum : str, array-like of shape (n_directions,) or callable, default=None
+        Mean squares over the training samples that the features are scaled to, before the
+        solution of smallest norm is sought; features that are made larger cost less. "isotropic"
+        whitens (with ``directions="features"``: standardizes), "power" is 1, 1/2, 1/3, ... A
+        callable maps the number of directions to an array, as
+        ``partial(skoverparam.theory.spectrum, "power")`` does. None leaves the scales as they
+        are.
+
+    directions : str or array-like of shape (n_directions, n_features), default="features"
+        What counts as a feature for `n_features_used`, `spectrum` and `feature_weights`:
+        "features" are the columns of X, "principal" the principal directions of the training
+        samples in descending order. An array holds directions, one a row, such as the
+        ``components_`` of a PCA of unlabeled data.
+
+    feature_weights : array-like of shape (n_directions,), default=None
+        Positive weights q: the norm is :math:`(\sum_j q_j^2 w_j^2)^{1/2}`, so that features of
+        larger weight are used less.
+
+    device : {"auto", "cpu", "cuda", "cuda:<n>"}, default="auto"
+        Where to compute. "auto" leaves a tensor where it is and takes arrays to a CUDA device if
+        there is one.
+
+    Attributes
+    ----------
+    coef_ : array of shape (n_features,) or (n_targets, n_features)
+        Coefficients of the columns of X.
+
+    intercept_ : float or array of shape (n_targets,)
+        The intercept, 0.0 if there is none.
+
+    rank_ : int
+        Numerical rank of the (centered) design.
+
+    singular_values_ : array of shape (min(n_samples, n_features_used),) or None
+        Singular values of the design that the norm was minimized for: centered, rescaled,
+        weighted. None with ``solver="cod"``.
+
+    rcond_ : float
+        The cut-off used.
+
+    coef_norm_ : float or array of shape (n_targets,)
+        The norm that was made small; without `spectrum` and `feature_weights` that of `coef_`.
+
+    residual_ : float or array of shape (n_targets,)
+        ``||y - predict(X)|| / ||y||`` on the training samples, computed from `coef_`.
+
+    interpolates_ : bool
+        Whether every training target is met up to 1e-6 of the largest one.
+
+    n_features_in_ : int
+        Number of features seen in ``fit``.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, if all of them are strings.
+
+    See Also
+    --------
+    skoverparam.linalg.minimum_norm : The solution without an estimator.
+    skoverparam.model_selection.generalization_curve : Test errors over `n_features_used`.
+    sklearn.linear_model.LinearRegression : Cuts singular values off at 1e-6 of the largest.
+    sklearn.linear_model.Ridge : With a penalty on the norm in place of its minimum.
+
+    Notes
+    -----
+    Minimized is :math:`\|w\|` over all (w, b) for which :math:`\sum_i s_i (y_i - b - w^T
+    x_i)^2` is least, s the sample weights. This is the solution for centered data,
+    :math:`w = \tilde X^+ \tilde y` and :math:`b = \bar y - w^T \bar x`. A column of ones
+    appended to X gives another one, in which b counts for the norm. Samples of weight zero are
+    dropped, and one of weight 2 counts as two.
+
+    Scaling the principal directions of the training samples changes no prediction as long as all
+    of them are used: on their span there is one interpolant only. `spectrum` matters for
+    directions that the samples do not determine, those of the features or given ones.
+
+    The residual cannot be expected below the machine precision times
+    :math:`\|X\| \, \|w\|`. On a design of 40 x 120 with singular values from 1 down to 1e-8
+    it is some 1e-9 of the norm of y, down to 1e-12 it is some 1e-5.
+
+    Cost: that of a singular value decomposition, :math:`4 n^2 d + 20 n^3` multiplications for
+    n < d. All is computed in float64; float32 data get coefficients rounded to float32, whose
+    residual is what is reported.
+
+    References
+    ----------
+    M. Belkin, "Fit without fear", arXiv:2105.14368.
+
+    L. Chen, Y. Min, M. Belkin, A. Karbasi, "Multiple descent: design your own generalization
+    curve", arXiv:2008.01036.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skoverparam import MinNormRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(30, 100))
+    >>> y = X[:, 0] + 0.1 * rng.normal(size=30)
+    >>> model = MinNormRegressor().fit(X, y)
+    >>> model.interpolates_, model.rank_
+    (True, 29)
+    >>> few = MinNormRegressor(n_features_used=10).fit(X, y)
+    >>> few.interpolates_, bool((few.coef_[10:] == 0).all())
+    (False, True)
+    """
+
+    def __init__(
+        self,
+        *,
+        fit_intercept=True,
+        n_features_used=None,
+        rcond=None,
+        solver="auto",
+        spectrum=None,
+        directions="features",
+        feature_weights=None,
+        device="auto",
+    ):
+        self.fit_intercept = fit_intercept
+        self.n_features_used = n_features_used
+        self.rcond = rcond
+        self.solver = solver
+        self.spectrum = spectrum
+        self.directions = directions
+        self.feature_weights = feature_weights
+        self.device = device
+
+    def fit(self, X, y, sample_weight=None):
+        """Find the coefficients.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training samples.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            How often each sample counts. Samples of weight zero are dropped.
+
+        Returns
+        -------
+        self : MinNormRegressor
+            The fitted estimator.
+        """
+        self._check_params()
+        passage, data = self._cross(X, y, sample_weight)
+        design = self._design(passage, data)
+        solver = "svd" if self.solver == "auto" else self.solver
+        used = design.Z[:, : self.n_features_used]
+        found = minimum_norm(used, design.Y, rcond=self.rcond, solver=solver)
+        # Certificates are about the coefficients that are kept, in their precision.
+        coef = design.coefficients(found.coef, data.X.shape[1]).to(passage.dtype)
+        intercept = (design.Y_mean - design.X_mean @ coef.double()).to(passage.dtype)
+        miss = data.Y - data.X @ coef.double() - intercept.double()
+        kept = {
+            "intercept_": intercept,
+            "coef_norm_": found.norm,
+            "residual_": relative_size(miss, data.Y),
+        }
+        for name, values in kept.items():
+            setattr(self, name, float(values[0]) if data.single else passage.keep(values))
+        self.coef_ = passage.keep(coef[:, 0] if data.single else coef.T.contiguous())
+        values = found.singular_values
+        self.singular_values_ = None if values is None else passage.keep(values.to(passage.dtype))
+        self.rank_, self.rcond_ = found.rank, found.rcond
+        met = miss.abs().amax(0) <= _INTERPOLATES * data.Y.abs().amax(0)
+        self.interpolates_ = bool(met.all())
+        return self
+
+    def predict(self, X):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        y : array of shape (n_samples,) or (n_samples, n_targets)
+            Predicted targets.
+        """
+        check_is_fitted(self)
+        passage, X = cross(self, X, reset=False, device=self.device)
+        same_namespace(self, X, attribute="coef_", method="predict")
+        intercept = self.intercept_
+        if not isinstance(intercept, float):
+            intercept = passage.tensor(intercept, torch.float64)
+        coef = passage.tensor(self.coef_, torch.float64)
+        y = passage.tensor(X, torch.float64) @ (coef if coef.ndim == 1 else coef.T) + intercept
+        return passage.back(y.to(passage.dtype))
+
+    @property
+    def path_parameters(self):
+        """Names of what :meth:`fit_predict_path` has a path over.
+
+        "n_samples" stands for fits to the first samples: they have a path if nothing else in the
+        design depends on the samples, neither means nor scales.
+        """
+        if self.solver not in {"auto", "svd"}:
+            return ()
+        nested = not self.fit_intercept and self.spectrum is None and not self._is_principal()
+        return ("n_features_used", "n_samples") if nested else ("n_features_used",)
+
+    def fit_predict_path(self, X, y, X_test, *, param_name="n_features_used", param_range):
+        """Predict with a fit for each value of a parameter, in one pass over all of them.
+
+        The predictions are, to rounding, those of clones fitted with each value; this estimator
+        is left as it was. :func:`skoverparam.model_selection.generalization_curve` calls this
+        method of any estimator that has it, if `path_parameters` names the parameter.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training samples.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+
+        X_test : array-like of shape (n_test, n_features)
+            Samples to predict.
+
+        param_name : str, default="n_features_used"
+            One of `path_parameters`.
+
+        param_range : array-like of int of shape (n_values,)
+            Values of the parameter.
+
+        Returns
+        -------
+        y_test : array of shape (n_values, n_test) or (n_values, n_test, n_targets)
+            Predictions of every fit.
+        """
+        self._check_params()
+        check_option(param_name, "param_name", self.path_parameters)
+        # What validation leaves behind is left on a clone.
+        model = clone(self)
+        passage, data = model._cross(X, y)
+        to_predict = passage.tensor(
+            cross(model, X_test, reset=False, device=self.device)[1], torch.float64
+        )
+        design = self._design(passage, data)
+        axis = "samples" if param_name == "n_samples" else "features"
+        Z, readout = design.Z, design.features(to_predict)
+        if axis == "samples":
+            Z, readout = Z[:, : self.n_features_used], readout[:, : self.n_features_used]
+        largest = len(Z) if axis == "samples" else self._n_directions(data)
+        for value in param_range:
+            check_integer(value, param_name, low=1, high=largest)
+        # Principal directions may be fewer than asked for.
+        sizes = [min(int(value), max(Z.shape)) for value in param_range]
+        if axis == "features":
+            sizes = [min(size, Z.shape[1]) for size in sizes]
+        distinct = sorted(set(sizes))
+        rcond = default_rcond(len(Z), Z.shape[1], Z.dtype) if self.rcond is None else self.rcond
+        y_test = readout.new_zeros(len(distinct), len(readout), data.Y.shape[1])
+        for part in solutions(Z, design.Y, distinct, axis=axis, rcond=rcond, readout=readout):
+            y_test[part.places] = part.image.movedim(1, 0)
+        y_test = y_test[[distinct.index(size) for size in sizes]] + design.Y_mean
+        return passage.back((y_test[..., 0] if data.single else y_test).to(passage.dtype))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = True
+        return tags
+
+    def _check_params(self):
+        check_flag(self.fit_intercept, "fit_intercept")
+        check_integer(self.n_features_used, "n_features_used", low=1, none=True)
+        check_number(self.rcond, "rcond", low=0, high=1, boundaries="left", none=True)
+        check_option(self.solver, "solver", ("auto", *SOLVERS))
+        if isinstance(self.directions, str):
+            check_option(self.directions, "directions", ("features", "principal"))
+        if isinstance(self.spectrum, str):
+            check_option(self.spectrum, "spectrum", _SPECTRA)
+
+    def _is_principal(self):
+        return isinstance(self.directions, str) and self.directions == "principal"
+
+    def _cross(self, X, y, sample_weight=None):
+        passage, X, y = cross(
+            self, X, y, reset=True, device=self.device, multi_output=True, y_numeric=True
+        )
+        X, Y = (passage.tensor(array, torch.float64) for array in (X, y))
+        single = Y.ndim == 1
+        Y = Y[:, None] if single else Y
+        weights = X.new_ones(len(X))
+        if sample_weight is not None:
+            weights = passage.tensor(_checked_weights(sample_weight, len(X)))
+            kept = weights > 0
+            X, Y, weights = X[kept], Y[kept], weights[kept]
+        return passage, _Samples(X, Y, weights, single)
+
+    def _n_directions(self, data):
+        n, d = data.X.shape
+        if isinstance(self.directions, str):
+            return d if self.directions == "features" else min(n, d)
+        return len(self.directions)
+
+    def _design(self, passage, data):
+        count = self._n_directions(data)
+        check_integer(self.n_features_used, "n_features_used", low=1, high=count, none=True)
+        directions = "principal" if self._is_principal() else None
+        if not isinstance(self.directions, str):
+            given = finite_array(self.directions, "directions")
+            if given.shape[1] != data.X.shape[1]:
+                raise ValueError(
+                    f"directions must have {data.X.shape[1]} columns, one for each feature of X, "
+                    f"got shape {given.shape}."
+                )
+            directions = passage.tensor(given.T)
+        weights, spectrum = self.feature_weights, self.spectrum
+        if weights is not None:
+            weights = passage.tensor(_lengthwise(weights, "feature_weights", count))
+            if not bool((weights > 0).all()):
+                raise ValueError(
+                    f"feature_weights must be positive, got {float(weights.min()):g} among them."
+                )
+        if spectrum is not None:
+            spectrum = passage.tensor(_spectrum(spectrum, count))
+        return scaled_design(
+            data.X,
+            data.Y,
+            data.weights,
+            center=self.fit_intercept,
+            directions=directions,
+            spectrum=spectrum,
+            feature_weights=weights,
+        )
+
+
+class _Samples(NamedTuple):
+    """Training samples that count, as tensors in float64."""
+
+    X: torch.Tensor
+    Y: torch.Tensor
+    weights: torch.Tensor
+    single: bool
+
+
+def _checked_weights(sample_weight, n_samples):
+    weights = finite_array(sample_weight, "sample_weight", n_dims=1)
+    if len(weights) != n_samples or (weights < 0).any():
+        raise ValueError(
+            f"sample_weight must hold {n_samples} numbers >= 0, got {len(weights)} numbers, the "
+            f"smallest {weights.min(initial=0):g}."
+        )
+    if not weights.any():
+        raise ValueError("sample_weight must not be zero for every sample.")
+    return weights
+
+
+def _spectrum(spectrum, count):
+    if isinstance(spectrum, str):
+        spectrum = _SPECTRA[spectrum]
+    if callable(spectrum):
+        spectrum = spectrum(count)
+    values = _lengthwise(spectrum, "spectrum", count)
+    if (values < 0).any() or not values.any():
+        raise ValueError(
+            "spectrum must hold numbers >= 0 and not only zeros, got values from "
+            f"{values.min():g} to {values.max():g}."
+        )
+    return values
+
+
+def _lengthwise(values, name, count):
+    values = finite_array(values, name, n_dims=1)
+    if len(values) != count:
+        raise ValueError(
+            f"{name} must have one entry for each of the {count} directions, got {len(values)}."
+        )
+    return values
