@@ -26,6 +26,8 @@ from skoverparam.kernels._activations import ReLU
 # zero by this share of a constant, so that far but similar pixels count.
 _CONSTANT = 0.75
 _RING_WIDTH = 2
+# The last passes look at the surroundings on one side mainly, each at another, and are averaged.
+_SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
 class AdaptiveSettings(NamedTuple):
@@ -62,7 +64,8 @@ class AdaptiveSettings(NamedTuple):
         None lets it follow the share of missing pixels.
 
     n_passes : int or None
-        Number of passes; None lets it follow the share of missing pixels.
+        Number of passes; None lets it follow the share of missing pixels. Of five and more the
+        last four look at one side of each pixel mainly, and are averaged with the one before.
 
     feature_kernel : {"gaussian", "ntk"}
         exp(-|f - f'|^2 / (2 h^2)), or the tangent kernel of a wide network with one hidden
@@ -73,7 +76,7 @@ class AdaptiveSettings(NamedTuple):
     """
 
     n_neighbors: int = 12
-    n_similar: int = 12
+    n_similar: int = 20
     n_candidates: int = 384
     n_start: int = 24
     patch_size: int = 7
@@ -91,8 +94,18 @@ class AdaptiveSettings(NamedTuple):
         scarce = min(max((missing - 0.5) / 0.3, 0.0), 1.0)
         return (
             0.3 - 0.1 * scarce if self.missing_weight is None else self.missing_weight,
-            round(5 + 2 * scarce) if self.n_passes is None else self.n_passes,
+            round(6 + 2 * scarce) if self.n_passes is None else self.n_passes,
         )
+
+    def describe(
+        self, x: Tensor, confidence: Tensor, side: tuple[int, int] | None = None
+    ) -> Patches:
+        """Return the features of an image, seen from the center or from one side."""
+        if side is None:
+            return patches(x, confidence, self.patch_size, self.patch_deviation)
+        step = self.patch_size // 3
+        shift = (step * side[0], step * side[1])
+        return patches(x, confidence, self.patch_size, 0.75 * self.patch_deviation, shift)
 
 
 ADAPTIVE = AdaptiveSettings()
@@ -204,7 +217,7 @@ def _complete_one(
     if guide is not None:
         everywhere = torch.ones_like(observed)
         g = _Scale.of(guide, everywhere, settings.dtype).into(guide)
-        guided = patches(g, everywhere.to(x), settings.patch_size, settings.patch_deviation)
+        guided = settings.describe(g, everywhere.to(x))
         hole, scattered = torch.zeros_like(hole), missing
     weight, n_passes = settings.schedule(_scattered_share(scattered, hole))
     neighborhoods = _Neighborhoods.of(observed, scattered, settings)
@@ -216,15 +229,18 @@ def _complete_one(
         return
     # Before its turn a hole tells nothing.
     confidence = observed.to(x.dtype).masked_fill_(scattered, weight)
-    for _ in range(n_passes if neighborhoods.parts else 0):
-        features = patches(x, confidence, settings.patch_size, settings.patch_deviation)
-        x = neighborhoods.predict(x, scale, T, features.copied(), settings)
+    n_sided = len(_SIDES) if n_passes > len(_SIDES) else 0
+    for n in range(n_passes if neighborhoods.parts else 0):
+        side = n - (n_passes - n_sided)
+        features = settings.describe(x, confidence, _SIDES[side] if side >= 0 else None)
+        predicted = neighborhoods.predict(x, scale, T, features.copied(), settings)
+        # From one side alone a pixel is described worse, but errors are not the same errors.
+        x = predicted if side < 0 else x + (predicted - x) / (side + 2)
         yield scale.back(x)
     known = ~hole
     for ring in rings(hole, known, _RING_WIDTH):
         # What the hole still holds has no weight, so that one pass says it all.
-        confidence = known.to(x.dtype)
-        features = patches(x, confidence, in_rings.patch_size, in_rings.patch_deviation)
+        features = in_rings.describe(x, known.to(x.dtype))
         neighborhoods = _Neighborhoods.of(known, ring, in_rings)
         x = neighborhoods.predict(x, scale, T, features, in_rings)
         known = known | ring

@@ -52,7 +52,13 @@ class Patches(NamedTuple):
         return weights.flatten(-2).repeat(*[1] * pixels.ndim, c)
 
 
-def patches(image: Tensor, confidence: Tensor, size: int, deviation: float) -> Patches:
+def patches(
+    image: Tensor,
+    confidence: Tensor,
+    size: int,
+    deviation: float,
+    shift: tuple[int, int] = (0, 0),
+) -> Patches:
     """Describe every pixel of an image by its surroundings.
 
     Parameters
@@ -69,14 +75,17 @@ def patches(image: Tensor, confidence: Tensor, size: int, deviation: float) -> P
     deviation : float
         Standard deviation, in pixels, of the Gaussian weights within a patch.
 
+    shift : (int, int), default=(0, 0)
+        Row and column, from the center, where the Gaussian weights are largest.
+
     Returns
     -------
     Patches
     """
     radius = size // 2
     steps = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
-    profile = torch.exp(-steps.square() / (2 * deviation**2))
-    window = profile[:, None] * profile
+    down, right = (torch.exp(-(steps - at).square() / (2 * deviation**2)) for at in shift)
+    window = down[:, None] * right
     # The center is what is sought: of the target it is a guess, of the neighbors the truth.
     window[radius, radius] = 0
     sides = (radius,) * 4

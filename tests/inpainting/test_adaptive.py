@@ -224,8 +224,8 @@ def test_images_done_early_wait_for_the_others():
 
 
 def test_schedule_follows_the_share_unless_given():
-    assert ADAPTIVE.schedule(0.5) == (0.3, 5)
-    assert ADAPTIVE.schedule(0.8) == (pytest.approx(0.2), 7)
+    assert ADAPTIVE.schedule(0.5) == (0.3, 6)
+    assert ADAPTIVE.schedule(0.8) == (pytest.approx(0.2), 8)
     assert ADAPTIVE._replace(missing_weight=0.7, n_passes=1).schedule(0.8) == (0.7, 1)
 
 

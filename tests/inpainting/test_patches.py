@@ -54,3 +54,11 @@ def test_center_does_not_count():
     everywhere = torch.ones(5, 5, dtype=f64)
     d = [distances(patches(x, everywhere, 3, 1.0), targets, targets) for x in (image, other)]
     torch.testing.assert_close(d[0], d[1], rtol=0, atol=0)
+
+
+def test_weights_are_largest_where_they_are_shifted():
+    described = patches(_random(1, 9, 9), torch.ones(9, 9, dtype=f64), 5, 1.0, (-2, 1))
+    weights = described.weights_of(torch.tensor([40])).view(5, 5)
+    assert weights.argmax() == 0 * 5 + 3
+    ratio = weights[1, 1] / weights[0, 3]
+    torch.testing.assert_close(ratio, torch.exp(torch.tensor(-(1 + 4) / 2, dtype=f64)))
