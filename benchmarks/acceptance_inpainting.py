@@ -172,7 +172,7 @@ def measure(folder, arguments):
         seconds,
         cpu,
         peak,
-        (after - before) / 2**10,
+        after - before,
         score,
     )
 

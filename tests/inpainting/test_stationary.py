@@ -150,6 +150,16 @@ def test_dense_kernels_equal_dense_solves():
     assert float(step.residual.max()) < 1e-12
 
 
+def test_dense_kernels_may_be_larger_than_the_images():
+    h, w = 9, 13
+    K = displacement_window(encoder_decoder(2)).on((12, 16)).dense().values
+    images, missing = smooth_pictures(2, 2, h, w), random_masks(2, h, w)
+    (step,) = complete(images, missing, DenseKernel(K), alpha=1e-3)
+    part = K[:h, :w, :h, :w].reshape(h * w, h * w)
+    expected = dense_completion(images, missing, part, 1e-3)
+    torch.testing.assert_close(step.images, expected, rtol=0, atol=1e-10)
+
+
 def test_singular_dense_kernels_get_a_jitter_that_is_recorded():
     # Rank one: every pixel is a multiple of every other.
     ramp = torch.linspace(1, 2, 16, dtype=torch.float64).view(4, 4)
