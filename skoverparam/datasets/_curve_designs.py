@@ -87,14 +87,12 @@ def design_staircase(n_samples, peaks, heights=10.0, *, noise=1.0, n_features=No
     design_arrows : Any sequence of ups and downs.
     skoverparam.theory.minimum_norm_risk : The prediction, and its check by Monte Carlo.
 
-    Notes
-    -----
-    The features come in blocks, each with a variance much larger than the one before. Once the
-    blocks before have more than n features, a new block is like a fresh regression in which they
-    are the noise, and that has its peak after n features of its own. So the block of a peak at d
-    starts with feature d - n + 1. Its variance solves for the height in the deterministic
-    equivalent, whose relative error is of order 1/n: with n = 20, peaks designed for 10 are 10.2
-    to 10.4 in Monte Carlo.
+    Notes ----- The features come in blocks, each with a variance much larger than the one before.
+    Once the blocks before have more than n features, a new block is like a fresh regression in
+    which they are the noise, and that has its peak after n features of its own. So the block of a
+    peak at d starts with feature d - n + 1, or a little later for a low peak, which would come
+    early. Its variance solves for the height in the deterministic equivalent, whose relative error
+    is of order 1/n: with n = 20, peaks designed for 10 are 10.2 to 10.4 in Monte Carlo.
 
     That peaks may be designed is the message of the paper cited; this design is ours.
 
@@ -128,11 +126,12 @@ def design_staircase(n_samples, peaks, heights=10.0, *, noise=1.0, n_features=No
         n_features = last + 2 * n
     check_scalar(n_features, "n_features", Integral, min_val=last + 1)
 
-    variances = np.ones(peaks[0] - n)
-    ends = np.append(peaks[1:] - n, n_features)
-    for peak, height, end in zip(peaks, heights, ends, strict=True):
-        level = _step(variances, n, int(peak), height / noise**2)
-        variances = np.append(variances, np.full(end - len(variances), level))
+    starts, levels = [0], [1.0]
+    for peak, height in zip(peaks, heights, strict=True):
+        start, level = _block(starts, levels, n, int(peak), height / noise**2)
+        starts.append(start)
+        levels.append(level)
+    variances = _stairs(starts, levels, n_features)
     if variances[-1] > _WIDEST**2:
         warnings.warn(
             f"The standard deviations of the designed features differ by a factor of "
@@ -164,13 +163,36 @@ def _checked_peaks(peaks, n):
     return peaks
 
 
-def _step(variances, n, peak, height):
+def _stairs(starts, levels, n_features):
+    return np.repeat(levels, np.diff([*starts, n_features]))
+
+
+def _block(starts, levels, n, peak, height):
+    """Where the next block starts and its variance, for a peak of this height at this place."""
+    for delay in range(n // 2 + 1):
+        start = peak - n + delay
+        level = _level(_stairs(starts, levels, start), n, peak, height)
+        stairs = _stairs([*starts, start], [*levels, level], peak + 1)
+        before, at, after = (_variance_risk(stairs[:d], n) for d in (peak - 1, peak, peak + 1))
+        if before < at > after:
+            return start, level
+        # A low peak comes early; a later start moves it back.
+    raise ValueError(
+        f"heights must be well above the risk between the peaks: no step of the variance gives a "
+        f"peak of {height:.3g} times the noise variance at {peak} features."
+    )
+
+
+def _variance_risk(variances, n):
+    return equivalent(Features(variances, np.zeros_like(variances), 0.0), n)[3]
+
+
+def _level(variances, n, peak, height):
     """Variance of the next block with which the risk at the peak has the height."""
 
     def risk(log_level):
         block = np.full(peak - len(variances), np.exp(log_level))
-        both = np.append(variances, block)
-        return equivalent(Features(both, np.zeros_like(both), 0.0), n)[3]
+        return _variance_risk(np.append(variances, block), n)
 
     low = np.log(variances[-1])
     if risk(low) >= height:
@@ -181,6 +203,8 @@ def _step(variances, n, peak, height):
     high = low + 1
     while risk(high) < height:
         high += 2
+        if high > low + 500:
+            raise ValueError(f"heights must be lower: {height:.3g} is beyond float64.")
     return np.exp(_bisect(risk, low, high, height))
 
 
