@@ -85,9 +85,9 @@ plt.show()
 # On the left the completion around a pixel on the roof, at the start, after one pass and after the
 # last. In the middle the kernel of the network between that pixel and the others, which never
 # changes. On the right the kernel adapted to the image: that of the network, lifted by a constant,
-# times a kernel of the surroundings. The bright pixels there are those from which the marked one is
-# predicted. At first they are scattered; in the end they are the same place of every tile, and the
-# frieze above the roof has little to say.
+# times a kernel of the surroundings. The bright pixels there are those from which the marked one
+# is predicted. At first they are scattered; in the end they are the same place of every tile, and
+# the frieze above the roof has little to say.
 
 figure, rows = plt.subplots(3, 3, figsize=(10, 8.6), layout="constrained")
 for display, name, axes in zip(displays, shown, rows, strict=True):
