@@ -26,6 +26,9 @@ from skoverparam.kernels._activations import ReLU
 # zero by this share of a constant, so that far but similar pixels count.
 _CONSTANT = 0.75
 _RING_WIDTH = 2
+# Memory for one block of pixels, and for features laid out: on CPUs and on GPUs.
+_SCRATCH_BYTES = (2**25, 2**30)
+_FEATURE_BYTES = (2**28, 2**33)
 # The last passes look at the surroundings on one side mainly, each at another, and are averaged.
 _SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
@@ -220,12 +223,14 @@ def _complete_one(
         guided = settings.describe(g, everywhere.to(x))
         hole, scattered = torch.zeros_like(hole), missing
     weight, n_passes = settings.schedule(_scattered_share(scattered, hole))
-    neighborhoods = _Neighborhoods.of(observed, scattered, settings)
+    neighborhoods = _Neighborhoods.of(observed, scattered, len(image), settings)
     x = neighborhoods.predict(x, scale, T, None, settings)
     x = smooth_filling(x, ~hole)
     yield scale.back(x)
     if guided is not None:
-        yield scale.back(neighborhoods.predict(x, scale, T, guided.copied(), settings))
+        yield scale.back(
+            neighborhoods.predict(x, scale, T, guided.copied(_FEATURE_BYTES[x.is_cuda]), settings)
+        )
         return
     # Before its turn a hole tells nothing.
     confidence = observed.to(x.dtype).masked_fill_(scattered, weight)
@@ -233,7 +238,9 @@ def _complete_one(
     for n in range(n_passes if neighborhoods.parts else 0):
         side = n - (n_passes - n_sided)
         features = settings.describe(x, confidence, _SIDES[side] if side >= 0 else None)
-        predicted = neighborhoods.predict(x, scale, T, features.copied(), settings)
+        predicted = neighborhoods.predict(
+            x, scale, T, features.copied(_FEATURE_BYTES[x.is_cuda]), settings
+        )
         # From one side alone a pixel is described worse, but errors are not the same errors.
         x = predicted if side < 0 else x + (predicted - x) / (side + 2)
         yield scale.back(x)
@@ -241,7 +248,7 @@ def _complete_one(
     for ring in rings(hole, known, _RING_WIDTH):
         # What the hole still holds has no weight, so that one pass says it all.
         features = in_rings.describe(x, known.to(x.dtype))
-        neighborhoods = _Neighborhoods.of(known, ring, in_rings)
+        neighborhoods = _Neighborhoods.of(known, ring, len(image), in_rings)
         x = neighborhoods.predict(x, scale, T, features, in_rings)
         known = known | ring
         yield scale.back(x)
@@ -279,9 +286,23 @@ class _Neighborhoods(NamedTuple):
     parts: list[Block]
 
     @classmethod
-    def of(cls, known: Tensor, targets: Tensor, settings: AdaptiveSettings) -> _Neighborhoods:
-        n_nearest = max(settings.n_neighbors, settings.n_start)
-        return cls(blocks(known, targets, n_candidates=settings.n_candidates, n_nearest=n_nearest))
+    def of(
+        cls, known: Tensor, targets: Tensor, n_channels: int, settings: AdaptiveSettings
+    ) -> _Neighborhoods:
+        m = 1 + settings.n_neighbors + settings.n_similar
+        n_features = n_channels * settings.patch_size**2
+        # Three kernels, the features of a neighborhood twice, and the distances of candidates.
+        entries = 3 * m * m + 2 * m * n_features + 2 * settings.n_candidates
+        n_bytes = settings.dtype.itemsize * entries
+        return cls(
+            blocks(
+                known,
+                targets,
+                n_candidates=settings.n_candidates,
+                n_nearest=max(settings.n_neighbors, settings.n_start),
+                pixels_per_block=_SCRATCH_BYTES[known.device.type == "cuda"] // n_bytes,
+            )
+        )
 
     def predict(
         self,

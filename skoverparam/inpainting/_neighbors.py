@@ -48,7 +48,7 @@ class Block(NamedTuple):
         """Return the pixels at `positions` (t, p, m) in `candidates`, for valid targets only."""
         t, p, _ = positions.shape
         candidates = self.candidates[:, None].expand(t, p, -1)
-        return candidates.gather(2, positions)[self.valid]
+        return candidates.gather(2, positions.long())[self.valid]
 
 
 def blocks(
@@ -112,7 +112,8 @@ def blocks(
         chosen = pixels[begin[part, None] + torch.where(valid, slots, 0)]
         candidates = _candidates(known, corner[:, part], tile, int(radius[part].max()), wanted)
         nearest = _nearest(chosen, candidates, w, n_nearest)
-        made.append(Block(chosen, valid, candidates, nearest))
+        # Half the memory: these are kept from pass to pass.
+        made.append(Block(chosen, valid, candidates, nearest.int()))
     return made
 
 
@@ -134,6 +135,7 @@ def most_similar(distances: Tensor, nearest: Tensor, n_similar: int) -> Tensor:
     -------
     Tensor of shape (t, p, m + n_similar)
     """
+    nearest = nearest.long()
     distances.scatter_(2, nearest, torch.inf)
     n_similar = min(n_similar, distances.shape[2] - nearest.shape[2])
     similar = distances.topk(n_similar, dim=2, largest=False, sorted=False).indices

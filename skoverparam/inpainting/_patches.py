@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -27,8 +28,10 @@ class Patches(NamedTuple):
     weights: Tensor
     window: Tensor
 
-    def copied(self) -> Patches:
-        """Return the same with the values laid out in memory, for looking up all of them often."""
+    def copied(self, most_bytes: float = math.inf) -> Patches:
+        """Return the same laid out in memory, if it is not too much, to be looked up faster."""
+        if self.values.numel() * self.values.element_size() > most_bytes:
+            return self
         return self._replace(values=self.values.contiguous())
 
     def values_of(self, pixels: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ def test_copy_and_view_tell_the_same():
     torch.testing.assert_close(
         described.values_of(pixels), described.copied().values_of(pixels), rtol=0, atol=0
     )
+    assert described.copied(3 * 7 * 8 * 25 * 8 - 1) is described
 
 
 def test_weights_sum_to_one_also_at_borders_and_vanish_without_confidence():
