@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import torch
 from sklearn.base import ClassifierMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
@@ -48,9 +47,10 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
         :mod:`skoverparam.theory` has none.
 
     multi_class : {"ovr", "simplex"}, default="ovr"
-        More than two classes: one against the rest, each with its own margin, or all at once with
-        the corners of a simplex as codes, where every sample must be on the far side of every
-        wrong corner.
+        More than two classes: one against the rest, each with its own margin; or all at once with
+        the corners of a simplex as codes, where every sample must be closer to its own corner
+        than to any other. The latter can separate a class that lies between two others, and has
+        ``n_classes - 1`` constraints per sample.
 
     solver : {"auto", "pivoting", "least_distance", "gradient", "gd"}, default="auto"
         How to get there; all but "gd" lead to the same classifier.
@@ -110,8 +110,10 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
         The samples of the support. Only with a callable kernel, which needs them to predict.
 
     margin_ : float
-        Distance of the closest training sample from its decision boundary, with several classes
-        the smallest of them; negative if a sample is on the wrong side.
+        Distance of the closest training sample from the decision boundary, with several classes
+        the smallest of them; negative if a sample is on the wrong side. With simplex codes the
+        norm in it is that of all coefficients together: ``1 / margin_**2`` is
+        ``(1 - 1 / n_classes) * (coef_**2).sum()``.
 
     separable_ : bool or None
         Whether a hard margin exists, with several classes for all of them. None means that
@@ -165,8 +167,8 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
     with dual :math:`\min_{a \ge 0} \tfrac{1}{2} a^T K a - 1^T a`, :math:`y^T a = 0`,
     :math:`K_{ij} = y_i y_j \langle x_i, x_j \rangle`. Far past the interpolation threshold
     every sample is a support vector and :math:`w` is the minimum-norm interpolator of the labels,
-    which is how its risk is analyzed in [1]_. The link to gradient descent is [2]_, the simplex
-    codes are from [3]_.
+    which is how its risk is analyzed in [1]_. The link to gradient descent is [2]_. Simplex
+    codes [3]_ make the multiclass machine of Weston and Watkins a problem of the same form.
 
     Both sides of the margin are computed from the solution itself: that of ``coef_`` from below,
     and from above by the dual coefficients; ``duality_gap_`` compares the two whatever the solver.
@@ -375,10 +377,10 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
     def _points(self, passage, X):
         if callable(self.kernel):
             return Points(K=self._kernel_values(passage, X, X))
-        return Points(X=passage.tensor(X, torch.float64))
+        return Points(X=passage.tensor(X).double())
 
     def _kernel_values(self, passage, X, Z):
-        K = passage.tensor(self.kernel(X, Z), torch.float64)
+        K = passage.tensor(self.kernel(X, Z)).double()
         if K.shape != (len(X), len(Z)):
             raise ValueError(
                 "kernel must return one value per pair of rows, shape "
@@ -387,13 +389,13 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
         return K
 
     def _scores(self, passage, X):
-        intercept = passage.tensor(self.intercept_, torch.float64)
+        intercept = passage.tensor(self.intercept_).double()
         if callable(self.kernel):
             K = self._kernel_values(passage, X, self.support_vectors_)
-            scores = K @ passage.tensor(self.dual_coef_, torch.float64).T + intercept
+            scores = K @ passage.tensor(self.dual_coef_).double().T + intercept
         else:
-            coef = passage.tensor(self.coef_, torch.float64)
-            scores = passage.tensor(X, torch.float64) @ coef.T + intercept
+            coef = passage.tensor(self.coef_).double()
+            scores = passage.tensor(X).double() @ coef.T + intercept
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def _report(self, solution):
