@@ -68,7 +68,7 @@ def simplex_codes(n_classes: int, like: Tensor) -> Tensor:
 
 
 def between_corners(points: Points, labels: Tensor, codes: Tensor, free: bool) -> Constraints:
-    r"""Make the one problem that asks every point to be far from all wrong corners.
+    r"""Make the one problem that asks every point to be closer to its corner than to any other.
 
     Parameters
     ----------
@@ -87,11 +87,17 @@ def between_corners(points: Points, labels: Tensor, codes: Tensor, free: bool) -
     Returns
     -------
     Constraints
-        ``-(k - 1) <c_{y'}, f(x_i)> >= 1`` for every point and each of the k - 1 wrong classes y',
-        as for the simplex-coded support vector machine (arXiv:1209.1360). All of them are
-        equalities where :math:`f(x_i) = c_{y_i}`.
+        ``(k - 1) / k <c_y - c_{y'}, f(x_i)> >= 1`` for every point and each of the k - 1 wrong
+        classes y'. All of them are equalities where :math:`f(x_i) = c_{y_i}`.
+
+    Notes
+    -----
+    With one vector :math:`w_y = W c_y` per class these are the constraints of the multiclass
+    support vector machines of Weston and Watkins and of Crammer and Singer, and
+    :math:`\sum_y \|w_y\|^2 = \|W\|^2 k / (k - 1)`.
     """
     k = len(codes)
+    labels = labels.to(codes.device)
     wrong = torch.arange(k, device=labels.device) != labels[:, None]
     index, other = wrong.nonzero(as_tuple=True)
-    return Constraints(points, -(k - 1) * codes[other], index, free)
+    return Constraints(points, (k - 1) / k * (codes[labels[index]] - codes[other]), index, free)

@@ -20,6 +20,8 @@ _NO_SEPARATION = 1e-11
 # Least-distance programming adds one constraint at a time: above so many features a gradient
 # method first finds out which.
 _MANY_FEATURES = 400
+# Block pivoting takes a handful of steps, or it goes on for very long.
+_MANY_PIVOTS = 300
 # From a gradient method this close, by its relative gap, least-distance programming is quicker.
 _CLOSE = 1e-2
 
@@ -119,7 +121,8 @@ def _candidates(
     n_unknowns = width * constraints.codes.shape[1] + constraints.intercepts.shape[1]
     independent = constraints.count <= n_unknowns
     if solver == "pivoting" or solver == "auto" and independent:
-        candidate = block_pivoting(constraints, max_iter=max_iter)
+        limit = max_iter if solver == "pivoting" else min(max_iter, _MANY_PIVOTS)
+        candidate = block_pivoting(constraints, max_iter=limit)
         if candidate is not None:
             yield "pivoting", candidate
     binary = constraints.codes.shape[1] == 1

@@ -246,7 +246,7 @@ def _assembled(parts: list[_Part], corners: Tensor, free: bool) -> MaxMargin:
         certificate=proofs,
         on_margin=all(part.on_margin for part in parts),
         n_iter=sum(part.n_iter for part in parts),
-        solver=parts[-1].solver,
+        solver="soft" if not separable else parts[-1].solver,
     )
 
 
