@@ -20,6 +20,7 @@ from skoverparam.inpainting._kriging import DisplacementKernel, kriging_weights
 from skoverparam.inpainting._neighbors import Block, blocks, most_similar
 from skoverparam.inpainting._patches import Patches, distances, patches
 from skoverparam.inpainting._rings import holes, rings, smooth_filling
+from skoverparam.inpainting._threads import on_threads
 from skoverparam.kernels._activations import ReLU
 
 # The feature kernel goes to zero for unlike pixels; the displacement kernel is kept away from
@@ -28,6 +29,7 @@ _CONSTANT = 0.75
 _RING_WIDTH = 2
 # Memory for one block of pixels, and for features laid out: on CPUs and on GPUs.
 _SCRATCH_BYTES = (2**25, 2**30)
+_LEAST_BLOCK = 128
 _FEATURE_BYTES = (2**28, 2**33)
 # The last passes look at the surroundings on one side mainly, each at another, and are averaged.
 _SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
@@ -294,13 +296,17 @@ class _Neighborhoods(NamedTuple):
         # Three kernels, the features of a neighborhood twice, and the distances of candidates.
         entries = 3 * m * m + 2 * m * n_features + 2 * settings.n_candidates
         n_bytes = settings.dtype.itemsize * entries
+        most = _SCRATCH_BYTES[known.is_cuda] // n_bytes
+        if not known.is_cuda:
+            # Some work for every thread, but the same pieces however many there are.
+            most = min(most, max(_LEAST_BLOCK, int(targets.sum()) // 8))
         return cls(
             blocks(
                 known,
                 targets,
                 n_candidates=settings.n_candidates,
                 n_nearest=max(settings.n_neighbors, settings.n_start),
-                pixels_per_block=_SCRATCH_BYTES[known.device.type == "cuda"] // n_bytes,
+                pixels_per_block=most,
             )
         )
 
@@ -316,7 +322,8 @@ class _Neighborhoods(NamedTuple):
         c, _, w = x.shape
         values = x.flatten(1).T.contiguous()
         predicted = values.clone()
-        for block in self.parts:
+
+        def predict_block(block: Block) -> None:
             targets = block.targets[block.valid]
             if features is None:
                 neighbors = block.pixels(block.nearest[..., : settings.n_start])
@@ -332,6 +339,8 @@ class _Neighborhoods(NamedTuple):
             own = values.index_select(0, neighbors.flatten()).view(*neighbors.shape, c)
             prediction = torch.bmm(v[:, None], own)[:, 0]
             predicted[targets] = prediction.clamp(scale.least, scale.greatest)
+
+        on_threads(predict_block, self.parts, x.device)
         return predicted.T.reshape(x.shape)
 
 

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from skoverparam.inpainting._threads import on_threads
+
 # Positions looked at together while lists of candidates are made.
 _WINDOW_ENTRIES = 2_000_000
 _FAR = 2**62
@@ -105,16 +107,18 @@ def blocks(
     wanted = min(n_candidates, int(known.sum()))
     radius = _radius(known, corner, tile, wanted)
     begin = counts.cumsum(0) - counts
-    made = []
-    for part in _parts(counts, radius, tile, pixels_per_block):
+
+    def block(part: Tensor) -> Block:
         slots = torch.arange(int(counts[part].max()), device=known.device)
         valid = slots < counts[part, None]
         chosen = pixels[begin[part, None] + torch.where(valid, slots, 0)]
         candidates = _candidates(known, corner[:, part], tile, int(radius[part].max()), wanted)
         nearest = _nearest(chosen, candidates, w, n_nearest)
         # Half the memory: these are kept from pass to pass.
-        made.append(Block(chosen, valid, candidates, nearest.int()))
-    return made
+        return Block(chosen, valid, candidates, nearest.int())
+
+    parts = list(_parts(counts, radius, tile, pixels_per_block))
+    return on_threads(block, parts, known.device)
 
 
 def most_similar(distances: Tensor, nearest: Tensor, n_similar: int) -> Tensor:

@@ -125,6 +125,19 @@ def test_an_image_alone_equals_the_image_in_a_batch():
         assert together[i].equal(alone[0])
 
 
+def test_number_of_threads_does_not_matter():
+    picture, missing = _picture(40, 40), _noise(40, 40)
+    missing[10:20, 10:20] = True
+    one = _last(complete(picture[None], missing[None], T, FAR))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        two = _last(complete(picture[None], missing[None], T, FAR))
+    finally:
+        torch.set_num_threads(before)
+    assert one.equal(two)
+
+
 @pytest.mark.parametrize("kernel", ["gaussian", "ntk"])
 def test_units_do_not_matter(kernel):
     settings = EXACT._replace(n_passes=2, feature_kernel=kernel)
