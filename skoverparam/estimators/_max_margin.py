@@ -258,7 +258,7 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
                 yield step
 
         def fitted_after(solution):
-            return {"classes_": classes} | self._attributes(passage, X, points, solution)
+            return {"classes_": classes} | self._attributes(passage, X, solution)
 
         steps = max_margin_steps(points, passage.tensor(labels), len(classes), settings)
         solution, _ = run_steps(
@@ -426,7 +426,7 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
                 stacklevel=3,
             )
 
-    def _attributes(self, passage, X, points, solution):
+    def _attributes(self, passage, X, solution):
         """Collect the fitted attributes that a solution amounts to."""
         support = (solution.dual != 0).any(0).nonzero()[:, 0]
         dual = solution.dual[:, support]
@@ -438,8 +438,7 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
         if callable(self.kernel):
             kept["support_vectors_"] = passage.tensor(X)[support]
         else:
-            coef = dual @ points.X[support] if solution.coef is None else solution.coef
-            kept["coef_"] = coef.to(passage.dtype)
+            kept["coef_"] = solution.coef.to(passage.dtype)
         if solution.certificate is not None:
             kept["certificate_"] = solution.certificate.to(passage.dtype)
         return (

@@ -61,7 +61,9 @@ class Points:
     @cached_property
     def squared_norms(self) -> Tensor:
         """Squared norms of the points, of shape (n,)."""
-        return self.K.diagonal() if self.K is not None else self._any.square().sum(1)
+        if self.K is not None:
+            return self.K.diagonal()
+        return torch.linalg.vecdot(self._any, self._any)
 
     def products(self, B: Tensor) -> Tensor:
         """Multiply the matrix of inner products with a tensor of shape (n, q)."""
@@ -134,6 +136,16 @@ class Constraints:
         G = self.at_points(self.points.products(self.coefficients(weights)))
         return (G * self.codes).sum(1)
 
+    def combination(self, weights: Tensor) -> Tensor:
+        """Combine the rows of Z to coefficients W of the features, of shape (d, q)."""
+        assert self.points.X is not None
+        return self.points.X.T @ self.coefficients(weights)
+
+    def scores(self, coef: Tensor) -> Tensor:
+        """Multiply Z with coefficients of the features."""
+        assert self.points.X is not None
+        return (self.at_points(self.points.X @ coef) * self.codes).sum(1)
+
     def gram(self) -> Tensor:
         """Compute the matrix ``Z Z^T``, of shape (N, N), anew."""
         if self.index is None:
@@ -171,11 +183,16 @@ class Candidate(NamedTuple):
 
     n_iter : int
         How many steps it took.
+
+    coef : Tensor of shape (d, q) or None
+        Coefficients W of the features, None for those that follow from the weights. Where the
+        margin is narrow, large weights cancel in them, and they are known better than that.
     """
 
     weights: Tensor
     offset: Tensor
     n_iter: int
+    coef: Tensor | None = None
 
 
 class Certified(NamedTuple):
@@ -188,6 +205,9 @@ class Certified(NamedTuple):
 
     offset : Tensor of shape (q,) or (0,)
         The intercept in the same scale.
+
+    coef : Tensor of shape (d, q) or None
+        The coefficients in the same scale, if the candidate had any.
 
     values : Tensor of shape (N,)
         Left-hand sides of the constraints, ``Z theta + E beta``.
@@ -206,6 +226,7 @@ class Certified(NamedTuple):
 
     weights: Tensor
     offset: Tensor
+    coef: Tensor | None
     values: Tensor
     lower: float
     upper: float
@@ -245,8 +266,14 @@ def certified(constraints: Constraints, candidate: Candidate) -> Certified:
     binary = constraints.free and constraints.codes.shape[1] == 1
     if binary:
         a = _balanced(a, constraints.codes[:, 0])
-    products = constraints.products(a)
-    norm = float((a @ products).clamp(min=0).sqrt())
+    coef = candidate.coef
+    if coef is None:
+        products = constraints.products(a)
+        norm = pull = float((a @ products).clamp(min=0).sqrt())
+    else:
+        products = constraints.scores(coef)
+        norm = float(torch.linalg.vector_norm(coef))
+        pull = float(torch.linalg.vector_norm(constraints.combination(a)))
     total = float(a.sum())
     if binary:
         offset = _best_intercept(products, constraints.codes[:, 0])
@@ -255,10 +282,11 @@ def certified(constraints: Constraints, candidate: Candidate) -> Certified:
     lower = smallest / norm if norm > 0 else 0.0
     excess = float((constraints.intercepts.T @ a).abs().sum())
     # Weights that leave the intercept a direction to grow in prove nothing.
-    upper = norm / total if total > 0 and excess <= 1e-9 * total else float("inf")
+    upper = pull / total if total > 0 and excess <= 1e-9 * total else float("inf")
     gap = max(0.0, 1 - (lower / upper) ** 2) if lower > 0 else 1.0
     scale = 1 / smallest if smallest > 0 else 1.0
-    return Certified(a * scale, offset * scale, values * scale, lower, upper, gap)
+    coef = None if coef is None else coef * scale
+    return Certified(a * scale, offset * scale, coef, values * scale, lower, upper, gap)
 
 
 def symmetric_product(A: Tensor) -> Tensor:

@@ -42,6 +42,9 @@ class HardMargin(NamedTuple):
     offset : Tensor of shape (q,) or (0,)
         The intercept; zero if not separable.
 
+    coef : Tensor of shape (d, q) or None
+        Coefficients of the features, where they are known better than from the weights.
+
     values : Tensor of shape (N,)
         Left-hand sides of the constraints.
 
@@ -64,6 +67,7 @@ class HardMargin(NamedTuple):
     separable: bool | None
     weights: Tensor
     offset: Tensor
+    coef: Tensor | None
     values: Tensor
     margin: float
     bound: float
@@ -177,6 +181,7 @@ def _decided(
         separable=separable,
         weights=weights,
         offset=offset,
+        coef=bounds.coef,
         values=values,
         margin=max(bounds.lower, 0.0),
         bound=bounds.upper,

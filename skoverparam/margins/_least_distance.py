@@ -18,6 +18,8 @@ _EPS = float(np.finfo(np.float64).eps)
 # The intercept is first measured with this many times the scale of the points: far from free is
 # slow, close to free loses digits.
 _INTERCEPT_SCALE = 30.0
+# Rounds of it; the active set is the right one after one or two.
+_ROUNDS = 30
 
 
 def least_distance(
@@ -64,20 +66,25 @@ def least_distance(
     h = np.ones(len(A))
     passive = [] if start is None else start.tolist()
     n_iter, beta = 0, np.zeros(E.shape[1])
-    while n_iter < max_iter:
+    for _ in range(_ROUNDS):
+        if n_iter >= max_iter:
+            return
         u, passive, n_steps = nonnegative_least_squares(
             np.hstack([A, h[:, None]]), passive, max_iter - n_iter
         )
         n_iter += max(n_steps, 1)
         rest = 1 - h @ u
         theta = A.T @ u
+        shift = np.zeros_like(beta)
         if rest > 0:
-            beta = beta + theta[F.shape[1] :] / rest
+            shift = theta[F.shape[1] :] / rest
+            beta = beta + shift
             u = u / (rest * constraints.scale**2)
         yield Candidate(
             _tensor(u, constraints), _tensor(beta * _INTERCEPT_SCALE, constraints), n_iter
         )
-        if E.shape[1] == 0 or not np.linalg.norm(theta) > _EPS:
+        settled = np.linalg.norm(shift) <= _EPS * np.linalg.norm(beta)
+        if settled or not np.linalg.norm(theta) > _EPS:
             return
         h = 1 - E @ beta
 

@@ -13,9 +13,7 @@ from skoverparam.margins._hard_margin import HardMargin
 _NO_MARGIN = 1e-10
 
 
-def p_norm_margin(
-    X: Tensor, signs: Tensor, *, free: bool, norm: str, max_iter: int
-) -> tuple[Tensor, HardMargin]:
+def p_norm_margin(X: Tensor, signs: Tensor, *, free: bool, norm: str, max_iter: int) -> HardMargin:
     r"""Maximize the margin of a linear classifier whose coefficients are measured in another norm.
 
     Parameters
@@ -38,11 +36,8 @@ def p_norm_margin(
 
     Returns
     -------
-    coef : Tensor of shape (d,)
-        Coefficients.
-
-    solution : HardMargin
-        Intercept, multipliers and certificate.
+    HardMargin
+        Coefficients, intercept, multipliers and certificate.
 
     Notes
     -----
@@ -100,10 +95,11 @@ def p_norm_margin(
         w, b, values = w / smallest, b / smallest, values / smallest
     elif upper <= _NO_MARGIN * scale:
         separable = False
-    return _tensor(w, X), HardMargin(
+    return HardMargin(
         separable=separable,
         weights=_tensor(a, X),
         offset=_tensor(np.full(int(free), b), X),
+        coef=_tensor(w[:, None], X),
         values=_tensor(values, X),
         margin=max(lower, 0.0),
         bound=upper,

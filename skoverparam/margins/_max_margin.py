@@ -69,7 +69,7 @@ class MaxMargin(NamedTuple):
         Intercepts, zero where there is none.
 
     coef : Tensor of shape (m, d) or None
-        Coefficients of the features, where they are not ``dual @ X``.
+        Coefficients of the features, if there are features.
 
     margin : float
         Smallest signed distance of a training point from its boundary.
@@ -169,32 +169,33 @@ def max_margin_steps(
     if descends:
         yield from _descent(points, problems, parts, solution, settings)
     elif free:
-        yield _shifted(points, means, solution)
+        yield _shifted(means, solution)
     else:
         yield solution
 
 
 def _solved(problem: Constraints, settings: Settings) -> _Part:
     """Solve one problem; soften it if it has no margin."""
-    coef = None
+    points = problem.points
     if settings.norm == "l2":
         solver = "auto" if settings.solver == "gd" else settings.solver
         found = hard_margin(problem, solver=solver, tol=settings.tol, max_iter=settings.max_iter)
     else:
-        assert problem.points.X is not None
-        coef, found = p_norm_margin(
-            problem.points.X,
+        found = p_norm_margin(
+            points.like,
             problem.codes[:, 0],
             free=problem.free,
             norm=settings.norm,
             max_iter=settings.max_iter,
         )
-        coef = coef[None]
     if found.separable:
+        dual, coef = problem.coefficients(found.weights).T, found.coef
+        if coef is None and points.X is not None:
+            coef = problem.combination(found.weights)
         return _Part(
-            dual=problem.coefficients(found.weights).T,
+            dual=dual,
             offset=found.offset,
-            coef=coef,
+            coef=None if coef is None else coef.T,
             margin=found.margin,
             gap=found.gap,
             separable=True,
@@ -205,11 +206,10 @@ def _solved(problem: Constraints, settings: Settings) -> _Part:
         )
     soft = soft_margin(problem, settings.C, tol=settings.tol, max_iter=settings.max_iter)
     proof = problem.coefficients(found.weights).T if found.separable is False else None
-    dual = problem.coefficients(soft.weights).T
     return _Part(
-        dual=dual,
+        dual=problem.coefficients(soft.weights).T,
         offset=soft.offset,
-        coef=None if coef is None else dual @ problem.points.like,
+        coef=None if points.X is None else problem.combination(soft.weights).T,
         margin=float(soft.values.min()) / soft.norm if soft.norm > 0 else 0.0,
         gap=soft.gap,
         separable=found.separable,
@@ -233,13 +233,11 @@ def _assembled(parts: list[_Part], corners: Tensor, free: bool) -> MaxMargin:
             for part in parts
         ]
         proofs = corners @ torch.vstack(rows)
-    coef = None
-    if any(part.coef is not None for part in parts):
-        coef = torch.vstack([part.coef for part in parts if part.coef is not None])
+    coefs = [part.coef for part in parts if part.coef is not None]
     return MaxMargin(
         dual=dual,
         intercept=corners @ offsets if len(offsets) else dual.new_zeros(len(dual)),
-        coef=coef,
+        coef=corners @ torch.vstack(coefs) if coefs else None,
         margin=min(part.margin for part in parts),
         gap=max(part.gap for part in parts),
         separable=separable,
@@ -259,7 +257,7 @@ def _descent(
 ) -> Iterator[MaxMargin]:
     """Walk gradient descent towards the solutions, or stay with them if there is no margin."""
     if not solution.separable:
-        yield _constant_split(solution, settings.free)
+        yield _constant_split(points, solution, settings.free)
         return
     signs = torch.stack([problem.codes[:, 0] for problem in problems])
     margins = signs.new_tensor([part.margin for part in parts])
@@ -268,6 +266,7 @@ def _descent(
     )
     for n_iter, step in enumerate(path, 1):
         yield _constant_split(
+            points,
             solution._replace(
                 dual=step.dual,
                 margin=step.margin,
@@ -283,9 +282,13 @@ def _descent(
         )
 
 
-def _constant_split(solution: MaxMargin, constant: bool) -> MaxMargin:
-    """Read the intercept off: the coefficient of the constant feature."""
-    return solution._replace(intercept=solution.dual.sum(1)) if constant else solution
+def _constant_split(points: Points, solution: MaxMargin, constant: bool) -> MaxMargin:
+    """Read coefficients and intercept off: the latter is that of the constant feature."""
+    coef = None if points.X is None else solution.dual @ points.X
+    if not constant:
+        return solution._replace(coef=coef)
+    coef = None if coef is None else coef[:, :-1]
+    return solution._replace(coef=coef, intercept=solution.dual.sum(1))
 
 
 def _with_constant(points: Points) -> Points:
@@ -305,9 +308,7 @@ def _centered(points: Points) -> tuple[Points, Tensor]:
     return Points(K=points.K - means - means[:, None] + means.mean()), means
 
 
-def _shifted(points: Points, means: Tensor, solution: MaxMargin) -> MaxMargin:
+def _shifted(means: Tensor, solution: MaxMargin) -> MaxMargin:
     """Move the origin back."""
-    if points.X is None:
-        return solution._replace(intercept=solution.intercept - solution.dual @ means)
-    coef = solution.dual @ points.X if solution.coef is None else solution.coef
-    return solution._replace(intercept=solution.intercept - coef @ means, coef=coef)
+    rows = solution.dual if solution.coef is None else solution.coef
+    return solution._replace(intercept=solution.intercept - rows @ means)

@@ -13,6 +13,9 @@ from skoverparam.margins._constraints import Candidate, Constraints
 _ROUNDING = 1e-11
 # Flips of all violated indices that may fail to lower their number before single flips begin.
 _PATIENCE = 3
+# Values within this of 1 are equal to it, and corrections that may be made to get there.
+_EXACT = 1e-13
+_CORRECTIONS = 6
 
 
 def block_pivoting(constraints: Constraints, *, max_iter: int) -> Candidate | None:
@@ -141,7 +144,7 @@ def bordered(K: Tensor, E: Tensor) -> Bordered | None:
     factor, info = torch.linalg.cholesky_ex(lifted)
     diagonal = factor.diagonal()
     # A pivot at rounding level says that a row depends on those before it.
-    if int(info) != 0 or float(diagonal.min()) <= 1e-7 * float(diagonal.max()):
+    if int(info) != 0 or float(diagonal.min()) <= 1e-8 * float(diagonal.max()):
         return None
     solved = torch.cholesky_solve(E, factor)
     inner, info = torch.linalg.inv_ex(E.T @ solved)
@@ -153,11 +156,28 @@ def bordered(K: Tensor, E: Tensor) -> Bordered | None:
 def _refined(
     constraints: Constraints, P: Tensor, system: Bordered, a: Tensor, offset: Tensor, n_iter: int
 ) -> Candidate:
-    """Correct the solution once by its residual, computed from the points themselves."""
+    """Correct the solution by its residual, computed from the points themselves.
+
+    The coefficients of features are corrected beside the weights: computed from the weights
+    afresh they would suffer from cancellation as long as the margin is narrow.
+    """
     weights = a.new_zeros(constraints.count)
     weights[P] = a
-    E = constraints.intercepts[P]
-    residual = 1 - constraints.products(weights)[P] - E @ offset
-    correction, shift = system.solve(residual, -(E.T @ a))
-    weights[P] = a + correction
-    return Candidate(weights, offset + shift, n_iter)
+    linear = constraints.points.X is not None
+    coef = constraints.combination(weights) if linear else None
+    E, largest = constraints.intercepts[P], float("inf")
+    for _ in range(_CORRECTIONS):
+        products = constraints.products(weights) if coef is None else constraints.scores(coef)
+        residual = 1 - products[P] - E @ offset
+        previous, largest = largest, float(residual.abs().max())
+        # Near rounding level, or no longer halved, there is nothing to gain.
+        if largest <= _EXACT or largest > 0.5 * previous:
+            break
+        correction, shift = system.solve(residual, -(E.T @ weights[P]))
+        change = torch.zeros_like(weights)
+        change[P] = correction
+        weights += change
+        offset = offset + shift
+        if coef is not None:
+            coef = coef + constraints.combination(change)
+    return Candidate(weights, offset, n_iter, coef)
