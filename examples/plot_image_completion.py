@@ -65,7 +65,8 @@ plt.show()
 # -----
 # Inside a hole there is nothing near to be predicted from. Holes are noticed by themselves and
 # filled from the border inwards, so that lines and textures grow into them. The result is a guess
-# that fits the surroundings, not a measurement.
+# that fits the surroundings, not a measurement: the tiles of the upper roof go on as they are, the
+# shore and the bridge end in haze, and what the corner of the lower roof looks like nothing tells.
 
 hole = images.copy()
 for rows, columns in ((slice(16, 42), slice(14, 44)), (slice(146, 180), slice(170, 214))):
