@@ -459,7 +459,7 @@ def _adapted(estimator, corrupted, completed):
         patch_size=estimator.patch_size,
         patch_deviation=ADAPTIVE.patch_deviation / ADAPTIVE.patch_size * estimator.patch_size,
         bandwidth=estimator.bandwidth,
-        feature_kernel=estimator.kernel,
+        feature_kernel="ntk" if estimator.kernel == "ntk" else "gaussian",
     )
     missing = np.isnan(corrupted).reshape(*corrupted.shape[:2], -1).any(axis=2)
     guide = None if estimator.guide is None else _planes(to_numpy(estimator.guide))
