@@ -162,7 +162,7 @@ def minimum_norm_path(
     -----
     Appending a column b to a matrix whose range holds it adds the null vector
     :math:`v = (X^+ b, -1)` and projects the solution, :math:`w \leftarrow w - v v^T w / v^T v`.
-    Any other column adds a direction to the range. Here this is done for blocks of up to 64
+    Any other column adds a direction to the range. Here this is done for blocks of up to 96
     columns with orthonormal bases, from an anchor at which the matrix has a singular value
     decomposition, updated from the one before. Every step's null vectors and fit are
     compared with the data, and the first column where they miss by more than rounding errors of a
@@ -172,7 +172,7 @@ def minimum_norm_path(
     Appending samples is the same on the transpose, where null vectors say what part of the targets
     cannot be fitted.
 
-    Cost for features, with n < D: about D / 64 decompositions of (n, n + 64) matrices and
+    Cost for features, with n < D: about D / 96 decompositions of (n, n + 96) matrices and
     :math:`n D^2 (1 + t / 2)` multiplications, in place of D decompositions. Numerical ranks are
     decided column by column between anchors: close to the cut-off they can differ from those of
     separate decompositions, as those of two decompositions do.

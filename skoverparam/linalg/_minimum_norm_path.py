@@ -19,7 +19,7 @@ from torch import Tensor
 from skoverparam.linalg._minimum_norm import rank_above
 
 # Columns between two anchors: fewer mean more decompositions, more mean longer bases.
-_BLOCK = 64
+_BLOCK = 96
 # Backward error, in units of the machine precision, up to which a step stands. Decompositions have
 # some units themselves.
 _UNITS = 50
