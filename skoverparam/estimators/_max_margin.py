@@ -438,7 +438,10 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
         if callable(self.kernel):
             kept["support_vectors_"] = passage.tensor(X)[support]
         else:
-            kept["coef_"] = solution.coef.to(passage.dtype)
+            coef = solution.coef
+            if coef is None:
+                coef = dual @ passage.tensor(X)[support].double()
+            kept["coef_"] = coef.to(passage.dtype)
         if solution.certificate is not None:
             kept["certificate_"] = solution.certificate.to(passage.dtype)
         return (

@@ -69,7 +69,7 @@ class MaxMargin(NamedTuple):
         Intercepts, zero where there is none.
 
     coef : Tensor of shape (m, d) or None
-        Coefficients of the features, if there are features.
+        Coefficients of the features, where they are known otherwise than as ``dual @ X``.
 
     margin : float
         Smallest signed distance of a training point from its boundary.
@@ -257,7 +257,7 @@ def _descent(
 ) -> Iterator[MaxMargin]:
     """Walk gradient descent towards the solutions, or stay with them if there is no margin."""
     if not solution.separable:
-        yield _constant_split(points, solution, settings.free)
+        yield _constant_split(solution, settings.free)
         return
     signs = torch.stack([problem.codes[:, 0] for problem in problems])
     margins = signs.new_tensor([part.margin for part in parts])
@@ -266,7 +266,6 @@ def _descent(
     )
     for n_iter, step in enumerate(path, 1):
         yield _constant_split(
-            points,
             solution._replace(
                 dual=step.dual,
                 margin=step.margin,
@@ -282,13 +281,11 @@ def _descent(
         )
 
 
-def _constant_split(points: Points, solution: MaxMargin, constant: bool) -> MaxMargin:
-    """Read coefficients and intercept off: the latter is that of the constant feature."""
-    coef = None if points.X is None else solution.dual @ points.X
-    if not constant:
-        return solution._replace(coef=coef)
-    coef = None if coef is None else coef[:, :-1]
-    return solution._replace(coef=coef, intercept=solution.dual.sum(1))
+def _constant_split(solution: MaxMargin, constant: bool) -> MaxMargin:
+    """Read the intercept off: it is the coefficient of the constant feature."""
+    # Coefficients would cost more than a step, and only the last ones are wanted.
+    intercept = solution.dual.sum(1) if constant else solution.intercept
+    return solution._replace(coef=None, intercept=intercept)
 
 
 def _with_constant(points: Points) -> Points:
