@@ -409,21 +409,21 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
             warnings.warn(
                 f"{message}; the squared hinge loss with C={self.C:g} was minimized instead.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         if solution.separable is None:
             warnings.warn(
                 "Whether the classes can be separated is undecided; the squared hinge loss was "
                 f"minimized. Increase max_iter={self.max_iter}.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         elif solution.gap > self.tol and self.solver != "gd" and self.norm == "l2":
             warnings.warn(
                 f"The relative duality gap is {solution.gap:.2g}, not tol={self.tol:g}. Increase "
                 f"max_iter={self.max_iter} or tol.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _attributes(self, passage, X, solution):

@@ -18,6 +18,8 @@ from skoverparam.margins._soft_margin import soft_margin
 
 # Points this close to the margin, relative to it, lie on it.
 _ON_MARGIN = 1e-6
+# Steps in which every problem that we met was solved.
+_ENOUGH = 10_000
 
 
 @dataclass(frozen=True)
@@ -178,8 +180,11 @@ def _solved(problem: Constraints, settings: Settings) -> _Part:
     """Solve one problem; soften it if it has no margin."""
     points = problem.points
     if settings.norm == "l2":
-        solver = "auto" if settings.solver == "gd" else settings.solver
-        found = hard_margin(problem, solver=solver, tol=settings.tol, max_iter=settings.max_iter)
+        solver, max_iter = settings.solver, settings.max_iter
+        if solver == "gd":
+            # The steps are those of the descent, not of the solution it is compared with.
+            solver, max_iter = "auto", max(max_iter, _ENOUGH)
+        found = hard_margin(problem, solver=solver, tol=settings.tol, max_iter=max_iter)
     else:
         found = p_norm_margin(
             points.like,

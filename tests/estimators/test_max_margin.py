@@ -261,6 +261,17 @@ def test_gradient_descent_with_intercept_has_a_constant_feature():
     assert classifier.coef_.shape == (1, 200)
 
 
+def test_gradient_descent_of_one_step_is_compared_with_the_exact_solution():
+    X, y = mixture(n=200, d=20, mean=5.0)
+    classifier = MaxMarginClassifier(solver="gd", fit_intercept=False, max_iter=1).fit(X, y)
+    assert classifier.separable_ is True
+    # The first step is the mean of the signed samples.
+    mean = y @ X
+    np.testing.assert_allclose(
+        classifier.coef_[0] / np.linalg.norm(classifier.coef_), mean / np.linalg.norm(mean)
+    )
+
+
 def test_gradient_descent_without_margin_is_soft():
     X, y = mixture(n=100, d=5, mean=1.0)
     classifier = MaxMarginClassifier(solver="gd", max_iter=20).fit(X, y)
@@ -422,8 +433,9 @@ def test_constant_features():
 
 def test_too_few_steps_are_reported():
     X, y = mixture(n=200, d=20, mean=0.0)
-    with pytest.warns(ConvergenceWarning, match="undecided"):
+    with pytest.warns(ConvergenceWarning, match="undecided") as caught:
         classifier = MaxMarginClassifier(max_iter=4).fit(X, y)
+    assert caught[0].filename == __file__
     assert classifier.separable_ is None
     assert classifier.certificate_ is None
 
