@@ -108,7 +108,7 @@ def minimum_norm_risk(
 
     kappa, df2 : float or ndarray
         The implicit ridge, and :math:`\sum_i \lambda_i^2 / (\lambda_i + \kappa)^2`. 0 and d if d
-        is at most n.
+        is at most n. None for Monte Carlo.
 
     standard_error : float, ndarray or None
         That of `total`, for Monte Carlo; None otherwise. Where abs(d - n) is below 4, risks have

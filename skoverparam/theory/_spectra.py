@@ -43,8 +43,7 @@ def spectrum(
         - "exponential": ``scale * exp(-rate * (k - 1))``;
         - "spiked": ``scale * height`` for the first `n_spikes` features, ``scale`` for the rest;
         - "staircase": ``levels[0]`` for the first ``sizes[0]`` features, ``levels[1]`` for the
-        next
-          ``sizes[1]``, and so on;
+          next ``sizes[1]``, and so on;
         - an array of variances, which is checked and copied.
 
     n_features : int, default=None
