@@ -137,7 +137,8 @@ def minimum_norm_path(
 
     rcond : float, default=None
         Singular values up to `rcond` times the largest one count as zero. None takes the
-        machine precision times ``max(n, D)``.
+        machine precision times ``max(n, D)``. With more than ten times that, every size gets a
+        decomposition of its own.
 
     Returns
     -------

@@ -16,13 +16,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skoverparam.linalg._minimum_norm import rank_above
+from skoverparam.linalg._minimum_norm import default_rcond, rank_above
 
 # Columns between two anchors: fewer mean more decompositions, more mean longer bases.
 _BLOCK = 96
 # Backward error, in units of the machine precision, up to which a step stands. Decompositions have
 # some units themselves.
 _UNITS = 50
+# Cut-offs up to so many times the default one are about rounding errors.
+_ROUNDING = 10
 
 
 class MinimumNormPath(NamedTuple):
@@ -186,8 +188,9 @@ class _Features:
             columns = self.readout[:, old.size : new.size]
             self.basis = self.basis @ inner + columns @ outer
 
-    def at(self, anchor: _Anchor) -> tuple[Tensor, Tensor]:
+    def at(self, anchor: _Anchor, rank: int) -> tuple[Tensor, Tensor]:
         Uy = anchor.U.T @ self.Y
+        Uy[rank:] = 0
         residuals = torch.linalg.vector_norm(self.Y - anchor.U @ Uy, dim=0)
         return Uy / anchor.S[:, None], residuals
 
@@ -235,8 +238,11 @@ class _Samples:
         self.inside = v.T @ target
         self.outside = self.outside + (target - v @ self.inside).square().sum(0)
 
-    def at(self, anchor: _Anchor) -> tuple[Tensor, Tensor]:
-        return self.inside / anchor.S[:, None], self.outside.sqrt()
+    def at(self, anchor: _Anchor, rank: int) -> tuple[Tensor, Tensor]:
+        W = self.inside / anchor.S[:, None]
+        W[rank:] = 0
+        residuals = torch.hypot(_hypot(self.inside[rank:]), self.outside.sqrt())
+        return W, residuals
 
 
 _PATHS: dict[str, type[_Features | _Samples]] = {"features": _Features, "samples": _Samples}
@@ -319,13 +325,18 @@ def solutions(
     # Solutions of a block are formed together: not more of them than some hundred megabytes.
     longest = max(1, min(_BLOCK, 10**7 // (max(p, len(A) + _BLOCK) * max(Y.shape[1], 1))))
     anchor = _Anchor(0, A.new_zeros(len(A), 0), A.new_zeros(0))
+    # A cut-off above rounding errors is a matter of singular values: every size is an anchor, and
+    # what is cut off for one size must not be lost for the next.
+    floor = default_rcond(len(X), X.shape[1], X.dtype)
+    cuts = rcond > _ROUNDING * floor
+    kept = floor if cuts else rcond
     place, length = 0, longest
     while place < len(dims):
-        stop = min(anchor.size + length, A.shape[1])
+        stop = min(anchor.size + length, A.shape[1], dims[place] if cuts else A.shape[1])
         ahead = [d - anchor.size for d in dims[place : bisect_right(dims, stop)]]
-        block = _append(anchor, A[:, anchor.size : stop], rcond, bare=not ahead)
+        block = _append(anchor, A[:, anchor.size : stop], kept, bare=cuts or not ahead)
         n_columns, good = stop - anchor.size, stop - anchor.size
-        if ahead:
+        if ahead and not cuts:
             steps = path.steps(anchor, block, torch.tensor(ahead, device=A.device))
             good = min(_certified(block, _null_error(anchor, block), steps.error, ahead), good)
             some = sum(k <= good for k in ahead)
@@ -344,17 +355,18 @@ def solutions(
         # The first column that failed becomes an anchor, and is solved there.
         length = min(longest, 2 * length) if good == n_columns else max(good, 1)
         previous, n_columns = anchor, min(good + 1, n_columns)
-        anchor, v = _next(previous, block, n_columns, rcond)
+        anchor, v = _next(previous, block, n_columns, kept)
         path.advance(previous, anchor, v)
         if dims[place] == anchor.size:
-            W, residuals = path.at(anchor)
-            nothing = _append(anchor, A[:, :0], rcond, bare=True)
+            rank = rank_above(anchor.S, rcond)
+            W, residuals = path.at(anchor, rank)
+            nothing = _append(anchor, A[:, :0], kept, bare=True)
             yield Solutions(
                 [place],
                 path.image(anchor, nothing, W[:, None]),
                 torch.linalg.vector_norm(W, dim=0)[None],
                 residuals[None],
-                [len(anchor.S)],
+                [rank],
             )
             place += 1
 

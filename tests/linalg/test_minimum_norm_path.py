@@ -118,6 +118,26 @@ def test_some_sizes_only(axis):
 
 
 @pytest.mark.parametrize("axis", ["features", "samples"])
+@pytest.mark.parametrize("rcond", [1e-9, 0.05, 0.4])
+def test_a_cut_off_is_that_of_every_size(axis, rcond):
+    # Singular values on both sides of the cut-off; what one size cuts off, the next may need.
+    X = gaussian(15, 40) * np.geomspace(1, 1e-7, 15)[:, None]
+    Y = gaussian(15, 2, seed=1)
+    X, Y = (X, Y) if axis == "features" else (X.T, gaussian(40, 2, seed=1))
+    path = minimum_norm_path(X, Y, axis=axis, rcond=rcond)
+    for k, d in enumerate(range(1, 41)):
+        design, targets = part(X, Y, d, axis)
+        one = minimum_norm(design, targets, rcond=rcond)
+        assert path.rank[k] == one.rank
+        # Condition numbers of what is left are up to 1e7.
+        scale = np.abs(one.coef).max()
+        coef = path.coef[k, : design.shape[1]]
+        np.testing.assert_allclose(coef, one.coef, rtol=0, atol=1e-7 * scale)
+        left = np.linalg.norm(targets - design @ one.coef, axis=0)
+        np.testing.assert_allclose(path.residuals[k], left, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("axis", ["features", "samples"])
 def test_a_target_alone_and_among_others(axis):
     X, Y = gaussian(15, 25), gaussian(15, 3, seed=1)
     together = minimum_norm_path(X, Y, axis=axis)
