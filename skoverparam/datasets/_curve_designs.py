@@ -1,13 +1,13 @@
 """Features whose generalization curve goes where you want it."""
 
 import warnings
-from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils import check_random_state
 
 from skoverparam.theory import FeatureLaws, minimum_norm_risk
+from skoverparam.theory import _arguments as check
 from skoverparam.theory._feature_laws import draw_feature
 from skoverparam.theory._minimum_norm_risk import Features, equivalent
 from skoverparam.theory._risk_path import append_feature, empty_path
@@ -110,8 +110,8 @@ def design_staircase(n_samples, peaks, heights=10.0, *, noise=1.0, n_features=No
     >>> design.peaks.tolist(), design.risk[[69, 119]].round(3).tolist()
     ([20, 70, 120], [10.0, 10.0])
     """
-    check_scalar(n_samples, "n_samples", Integral, min_val=2)
-    check_scalar(noise, "noise", Real, min_val=0, include_boundaries="neither")
+    check.integer(n_samples, "n_samples", low=2)
+    check.number(noise, "noise", low=0, open_low=True)
     n = int(n_samples)
     peaks = _checked_peaks(peaks, n)
     heights = np.asarray(heights, dtype=np.float64)
@@ -126,7 +126,7 @@ def design_staircase(n_samples, peaks, heights=10.0, *, noise=1.0, n_features=No
     last = int(peaks[-1])
     if n_features is None:
         n_features = last + 2 * n
-    check_scalar(n_features, "n_features", Integral, min_val=last + 1)
+    check.integer(n_features, "n_features", low=last + 1)
 
     starts, levels = [0], [1.0]
     for peak, height in zip(peaks, heights, strict=True):
@@ -336,14 +336,14 @@ def design_arrows(
     >>> np.sign(np.diff(design.risk)).tolist(), design.peaks.tolist()
     ([1.0, -1.0, -1.0, 1.0], [19])
     """
-    check_scalar(n_samples, "n_samples", Integral, min_val=2)
-    check_scalar(ratio, "ratio", Real, min_val=1, include_boundaries="neither")
-    check_scalar(noise, "noise", Real, min_val=0, include_boundaries="neither")
-    check_scalar(n_draws, "n_draws", Integral, min_val=100)
+    check.integer(n_samples, "n_samples", low=2)
+    check.number(ratio, "ratio", low=1, open_low=True)
+    check.number(noise, "noise", low=0, open_low=True)
+    check.integer(n_draws, "n_draws", low=100)
     n = int(n_samples)
     if start is None:
         start = n + _WINDOW
-    check_scalar(start, "start", Integral, min_val=n + _WINDOW)
+    check.integer(start, "start", low=n + _WINDOW)
     directions = _directions(arrows)
     rng = np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 

@@ -1,11 +1,10 @@
 """Linear regression problems with a spectrum of your choice."""
 
-from numbers import Integral, Real
-
 import numpy as np
-from sklearn.utils import Bunch, check_random_state, check_scalar
+from sklearn.utils import Bunch, check_random_state
 
 from skoverparam.theory import FeatureLaws
+from skoverparam.theory import _arguments as check
 from skoverparam.theory import spectrum as make_spectrum
 from skoverparam.theory._feature_laws import check_laws
 
@@ -80,10 +79,10 @@ def make_minimum_norm_regression(
     >>> X.shape, truth.variances[:3].round(3).tolist()
     ((20, 50), [1.0, 0.5, 0.333])
     """
-    check_scalar(n_samples, "n_samples", Integral, min_val=1)
-    check_scalar(noise, "noise", Real, min_val=0)
+    check.integer(n_samples, "n_samples", low=1)
+    check.number(noise, "noise", low=0)
     if n_features is not None:
-        check_scalar(n_features, "n_features", Integral, min_val=1)
+        check.integer(n_features, "n_features", low=1)
     laws = _laws(spectrum, n_features, distribution, n_samples)
     D = len(laws.scale)
     coef = _coefficients(coef, D)
@@ -117,12 +116,5 @@ def _laws(spectrum, n_features, distribution, n_samples):
 
 def _coefficients(coef, n_features):
     if np.ndim(coef) == 0:
-        check_scalar(coef, "coef", Real)
-        return np.full(n_features, float(coef) / np.sqrt(n_features))
-    coef = np.array(coef, dtype=np.float64)
-    if coef.shape != (n_features,) or not np.isfinite(coef).all():
-        raise ValueError(
-            f"coef must be a number or {n_features} finite numbers (n_features), got shape "
-            f"{coef.shape}."
-        )
-    return coef
+        return np.full(n_features, check.number(coef, "coef") / np.sqrt(n_features))
+    return check.vector(coef, "coef", length=n_features, of=" (n_features)").copy()

@@ -1,10 +1,9 @@
 """Two sub-Gaussian clusters in many dimensions."""
 
-from numbers import Integral, Real
-
 import numpy as np
-from sklearn.utils import Bunch, check_random_state, check_scalar
+from sklearn.utils import Bunch, check_random_state
 
+from skoverparam.theory import _arguments as check
 from skoverparam.theory import spectrum as make_spectrum
 
 _DIRECTIONS = ("first", "last", "flat", "random")
@@ -93,16 +92,11 @@ def make_subgaussian_mixture(
     >>> X.shape, int((y != truth.y).sum()), float(truth.mean[0])
     ((20, 100), 2, 3.0)
     """
-    check_scalar(n_samples, "n_samples", Integral, min_val=1)
-    check_scalar(n_features, "n_features", Integral, min_val=1)
-    check_scalar(flip, "flip", Real, min_val=0, max_val=0.5, include_boundaries="left")
-    for value, name, options in (
-        (direction, "direction", _DIRECTIONS),
-        (noise, "noise", _NOISES),
-    ):
-        if value not in options:
-            accepted = ", ".join(repr(option) for option in options)
-            raise ValueError(f"{name} must be one of {accepted}; got {value!r}.")
+    check.integer(n_samples, "n_samples", low=1)
+    check.integer(n_features, "n_features", low=1)
+    check.number(flip, "flip", low=0, high=0.5, open_high=True)
+    check.option(direction, "direction", _DIRECTIONS)
+    check.option(noise, "noise", _NOISES)
     variances = make_spectrum(spectrum, n_features)
     rng = check_random_state(random_state)
     mu = _mean(rng, mean, direction, n_features)
@@ -119,14 +113,8 @@ def make_subgaussian_mixture(
 
 def _mean(rng, mean, direction, n_features):
     if np.ndim(mean) != 0:
-        mu = np.array(mean, dtype=np.float64)
-        if mu.shape != (n_features,) or not np.isfinite(mu).all():
-            raise ValueError(
-                f"mean must be a number or {n_features} finite numbers (n_features), got shape "
-                f"{mu.shape}."
-            )
-        return mu
-    check_scalar(mean, "mean", Real, min_val=0)
+        return check.vector(mean, "mean", length=n_features, of=" (n_features)").copy()
+    check.number(mean, "mean", low=0)
     mu = np.zeros(n_features)
     if direction == "flat":
         mu[:] = 1

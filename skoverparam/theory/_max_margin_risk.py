@@ -350,7 +350,8 @@ def _mixture(spectrum: Any, mean: Any) -> tuple[FloatArray, FloatArray]:
     """Variances along principal axes, and the mean's coordinates along them."""
     if np.ndim(spectrum) == 2:
         lam, axes = np.linalg.eigh(check.covariance(spectrum))
-        lam = np.maximum(lam, 0)
+        # Eigenvalues of a singular matrix are zero up to rounding only.
+        lam = np.where(lam > 1e-13 * lam[-1], lam, 0.0)
     else:
         lam, axes = check.variances(spectrum), None
     if np.ndim(mean) == 0:
@@ -378,7 +379,7 @@ def _isotropic_exponent(n: int, d: int, M: float, flip: float) -> float:
 
 def _deterministic_exponent(n: int, lam: FloatArray, mu: FloatArray, flip: float) -> float:
     free = lam == 0
-    if (mu[free] != 0).any():
+    if np.abs(mu[free]).max(initial=0) > 1e-10 * np.abs(mu).max():
         raise ValueError("spectrum must be positive where mean is not zero for this formula.")
     lam, mu = lam[~free], mu[~free]
     if len(lam) <= n:

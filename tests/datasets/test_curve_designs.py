@@ -59,9 +59,9 @@ def test_blocks_begin_n_features_before_their_peaks():
         ((20, [70], -1.0), {}, "heights must be positive and finite"),
         ((20, [70], 0.1), {}, "heights must be well above the risk .* got 0.1 times"),
         ((20, [70], 0.45), {}, "heights must be well above the risk"),
-        ((1, [70]), {}, "n_samples == 1, must be >= 2"),
-        ((20, [70]), {"noise": 0.0}, "noise == 0.0, must be > 0"),
-        ((20, [70]), {"n_features": 70}, "n_features == 70, must be >= 71"),
+        ((1, [70]), {}, "n_samples must be at least 2, got 1"),
+        ((20, [70]), {"noise": 0.0}, "noise must be above 0, got 0.0"),
+        ((20, [70]), {"n_features": 70}, "n_features must be at least 71, got 70"),
     ],
 )
 def test_impossible_staircases_are_named(arguments, parameters, message):
@@ -143,10 +143,10 @@ def test_a_step_that_is_not_sure_is_warned_about():
         ((20, "UDX"), {}, "arrows must be letters 'U' and 'D' .* got 'X'"),
         ((20, ""), {}, "arrows must be .* got an empty sequence"),
         ((20, [1, 0]), {}, "arrows must be .* got 0"),
-        ((1, "U"), {}, "n_samples == 1, must be >= 2"),
-        ((20, "U"), {"start": 27}, "start == 27, must be >= 28"),
-        ((20, "U"), {"ratio": 1.0}, "ratio == 1.0, must be > 1"),
-        ((20, "U"), {"n_draws": 10}, "n_draws == 10, must be >= 100"),
+        ((1, "U"), {}, "n_samples must be at least 2, got 1"),
+        ((20, "U"), {"start": 27}, "start must be at least 28, got 27"),
+        ((20, "U"), {"ratio": 1.0}, "ratio must be above 1, got 1.0"),
+        ((20, "U"), {"n_draws": 10}, "n_draws must be at least 100, got 10"),
     ],
 )
 def test_wrong_arrows_are_named(arguments, parameters, message):

@@ -64,13 +64,15 @@ def test_seeds():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"n_samples": 0}, "n_samples == 0, must be >= 1"),
-        ({"n_features": 0}, "n_features == 0, must be >= 1"),
-        ({"noise": -1.0}, "noise == -1.0, must be >= 0"),
+        ({"n_samples": 0}, "n_samples must be at least 1, got 0"),
+        ({"n_features": 0}, "n_features must be at least 1, got 0"),
+        ({"noise": -1.0}, "noise must be at least 0, got -1.0"),
+        ({"noise": np.nan}, "noise must be finite, got nan"),
+        ({"coef": [1.0, np.nan], "n_features": 2}, "coef must be finite"),
         ({"spectrum": "flat"}, "spectrum must be one of 'isotropic'"),
         ({"spectrum": [1, 2], "n_features": 3}, "spectrum must have length 3"),
         ({"spectrum": [0, 0]}, "spectrum must have a positive value"),
-        ({"coef": [1, 2], "n_features": 3}, "coef must be a number or 3 finite numbers"),
+        ({"coef": [1, 2], "n_features": 3}, "coef must have length 3 .n_features., got length 2"),
         ({"distribution": "cauchy"}, "distribution must be one of 'gaussian'"),
         (
             {"spectrum": FeatureLaws.from_variances([1, 1]), "distribution": "spike"},

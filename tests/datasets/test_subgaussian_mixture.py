@@ -57,13 +57,13 @@ def test_flips_are_counted():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"n_samples": 0}, "n_samples == 0, must be >= 1"),
-        ({"n_features": 0}, "n_features == 0, must be >= 1"),
-        ({"mean": -1.0}, "mean == -1.0, must be >= 0"),
-        ({"mean": [1, 2]}, "mean must be a number or 1000 finite numbers"),
+        ({"n_samples": 0}, "n_samples must be at least 1, got 0"),
+        ({"n_features": 0}, "n_features must be at least 1, got 0"),
+        ({"mean": -1.0}, "mean must be at least 0, got -1.0"),
+        ({"mean": [1, 2]}, "mean must have length 1000 .n_features., got length 2"),
         ({"direction": "up"}, "direction must be one of 'first'"),
         ({"noise": "cauchy"}, "noise must be one of 'gaussian'"),
-        ({"flip": 0.5}, "flip == 0.5, must be < 0.5"),
+        ({"flip": 0.5}, "flip must be below 0.5, got 0.5"),
         ({"spectrum": [1, 2]}, "spectrum must have length 1000 .* got length 2"),
     ],
 )

@@ -127,7 +127,7 @@ def test_the_bound_holds_with_one_half():
         for d in (10 * n, 20 * n, 40 * n):
             for norm in (1.0, 2.0, 3.0, 4.0, 6.0):
                 mu = np.r_[norm, np.zeros(d - 1)]
-                rows = interpolators(n, np.ones(d), mu, 0.0, 5 if n < 100 else 2)
+                rows = interpolators(n, np.ones(d), mu, 0.0, 5)
                 risks = linear_classifier_risk(rows, mu, np.ones(d)).log_risk
                 broken += (risks > max_margin_risk_bound(n, np.ones(d), norm).log_bound).sum()
     assert broken == 0
@@ -188,6 +188,16 @@ def test_rotations_change_nothing():
     ):
         assert turned.exponent == pytest.approx(plain.exponent, rel=1e-9)
         assert turned[0] == pytest.approx(plain[0], rel=1e-9)
+
+
+def test_a_singular_covariance():
+    # Directions without variance and without mean do not count.
+    lam, mu = np.r_[np.ones(40), np.zeros(10)], np.r_[np.ones(40), np.zeros(10)]
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((50, 50)))[0]
+    Sigma = Q @ (lam[:, None] * Q.T)
+    plain = max_margin_risk(10, lam[:40], mu[:40], method="deterministic")
+    for turned in (max_margin_risk(10, lam, mu), max_margin_risk(10, Sigma, Q @ mu)):
+        assert turned.exponent == pytest.approx(plain.exponent, rel=1e-9)
 
 
 def test_risk_of_a_classifier_is_its_error():
