@@ -34,7 +34,7 @@ from skoverparam.kernels._convolutional import (
 )
 
 _PRIORS = ("adaptive", "stationary")
-_FEATURE_KERNELS = ("gaussian", "ntk")
+_FEATURE_KERNELS = ("auto", "gaussian", "ntk")
 # Near the best for 3 to 5 levels and all shares of missing pixels: 5 dB better than 1e-4 where
 # little is missing, no worse where most is.
 _STATIONARY_ALPHA = 5e-3
@@ -77,12 +77,12 @@ class NTKImageCompleter(
         place of the completion's. There is then one pass.
 
     n_passes : "auto" or int, default="auto"
-        Passes of the adaptive prior. "auto" makes 5, and up to 7 if more than half is missing.
+        Passes of the adaptive prior. "auto" makes the more of them, the more is missing.
 
     n_neighbors : int, default=12
         Nearest observed pixels that predict a missing one, for the adaptive prior.
 
-    n_similar : int, default=12
+    n_similar : int, default=20
         Further observed pixels that predict it, those whose surroundings are most similar.
 
     patch_size : int, default=7
@@ -91,8 +91,10 @@ class NTKImageCompleter(
     bandwidth : float, default=0.17
         Width of the kernel of the surroundings, over the range of the observed values.
 
-    kernel : {"gaussian", "ntk"}, default="gaussian"
+    kernel : {"auto", "gaussian", "ntk"}, default="auto"
         Kernel of the surroundings: Gaussian, or the tangent kernel of a fully connected network.
+        "auto" is Gaussian, with patches up to 4 pixels larger or 2 smaller than `patch_size`, and
+        bandwidths that go with them, chosen for each image by observed pixels that are held out.
 
     levels : int, default=4
         How often the network halves the image, and doubles it again.
@@ -222,10 +224,10 @@ class NTKImageCompleter(
         guide=None,
         n_passes="auto",
         n_neighbors=12,
-        n_similar=12,
+        n_similar=20,
         patch_size=7,
         bandwidth=0.17,
-        kernel="gaussian",
+        kernel="auto",
         levels=4,
         convs_per_level=1,
         kernel_size=3,
@@ -462,7 +464,7 @@ class NTKImageCompleter(
             if alpha is None:
                 alpha = _STATIONARY_ALPHA if isinstance(self.prior, str) else 0.0
             return FixedPrior(kernel, alpha, self.tol, self.max_iter)
-        shared = {"feature_kernel": self.kernel}
+        shared = {"feature_kernel": "ntk" if self.kernel == "ntk" else "gaussian"}
         if alpha is not None:
             shared["nugget"] = alpha
         settings = ADAPTIVE._replace(
@@ -475,7 +477,11 @@ class NTKImageCompleter(
             **shared,
         )
         return AdaptivePrior(
-            kernel, settings, IN_RINGS._replace(**shared), self._guide(passage, shape)
+            kernel,
+            settings,
+            IN_RINGS._replace(**shared),
+            self.kernel == "auto",
+            self._guide(passage, shape),
         )
 
     def _guide(self, passage, shape):

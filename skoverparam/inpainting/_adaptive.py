@@ -25,7 +25,7 @@ from skoverparam.kernels._activations import ReLU
 
 # The feature kernel goes to zero for unlike pixels; the displacement kernel is kept away from
 # zero by this share of a constant, so that far but similar pixels count.
-_CONSTANT = 0.75
+_CONSTANT = 0.9
 _RING_WIDTH = 2
 # Memory for one block of pixels, and for features laid out: on CPUs and on GPUs.
 _SCRATCH_BYTES = (2**25, 2**30)
@@ -99,7 +99,7 @@ class AdaptiveSettings(NamedTuple):
         scarce = min(max((missing - 0.5) / 0.3, 0.0), 1.0)
         return (
             0.3 - 0.1 * scarce if self.missing_weight is None else self.missing_weight,
-            round(6 + 2 * scarce) if self.n_passes is None else self.n_passes,
+            round(6 + 4 * scarce) if self.n_passes is None else self.n_passes,
         )
 
     def describe(
@@ -173,7 +173,7 @@ def complete(
     weights times the confidence in the pixels of that patch, normalized, and T the displacement
     kernel, missing pixel i is predicted from its neighbors j, l with the kernel
 
-        K_jl = (T(j - l) + 3) / 4 exp(-sum_k m_ik (f_jk - f_lk)^2 / (2 h^2))
+        K_jl = (T(j - l) + 9) / 10 exp(-sum_k m_ik (f_jk - f_lk)^2 / (2 h^2))
 
     by regression with a free constant mean. The weights are the target's in the whole system,
     which keeps K positive semidefinite. Every choice is made for each image by itself: an image
@@ -216,18 +216,16 @@ def _complete_one(
     observed = ~missing
     hole = holes(missing)
     scattered = missing & ~hole
-    scale = _Scale.of(image, observed, settings.dtype)
-    x = torch.where(observed, scale.into(image), 0)
+    scale = Scale.of(image, observed, settings.dtype)
     guided = None
     if guide is not None:
         everywhere = torch.ones_like(observed)
-        g = _Scale.of(guide, everywhere, settings.dtype).into(guide)
-        guided = settings.describe(g, everywhere.to(x))
+        g = Scale.of(guide, everywhere, settings.dtype).into(guide)
+        guided = settings.describe(g, everywhere.to(settings.dtype))
         hole, scattered = torch.zeros_like(hole), missing
     weight, n_passes = settings.schedule(_scattered_share(scattered, hole))
-    neighborhoods = _Neighborhoods.of(observed, scattered, len(image), settings)
-    x = neighborhoods.predict(x, scale, T, None, settings)
-    x = smooth_filling(x, ~hole)
+    neighborhoods = Neighborhoods.of(observed, scattered, len(image), settings)
+    x = start(image, observed, hole, scale, neighborhoods, T, settings)
     yield scale.back(x)
     if guided is not None:
         yield scale.back(
@@ -250,13 +248,27 @@ def _complete_one(
     for ring in rings(hole, known, _RING_WIDTH):
         # What the hole still holds has no weight, so that one pass says it all.
         features = in_rings.describe(x, known.to(x.dtype))
-        neighborhoods = _Neighborhoods.of(known, ring, len(image), in_rings)
+        neighborhoods = Neighborhoods.of(known, ring, len(image), in_rings)
         x = neighborhoods.predict(x, scale, T, features, in_rings)
         known = known | ring
         yield scale.back(x)
 
 
-class _Scale(NamedTuple):
+def start(
+    image: Tensor,
+    observed: Tensor,
+    hole: Tensor,
+    scale: Scale,
+    neighborhoods: Neighborhoods,
+    T: DisplacementKernel,
+    settings: AdaptiveSettings,
+) -> Tensor:
+    """Complete an image by displacements alone, holes smoothly, in units of the scale."""
+    x = torch.where(observed, scale.into(image), 0)
+    return smooth_filling(neighborhoods.predict(x, scale, T, None, settings), ~hole)
+
+
+class Scale(NamedTuple):
     """Units in which every channel has mean zero and the widest one has range one."""
 
     mean: Tensor
@@ -266,7 +278,7 @@ class _Scale(NamedTuple):
     dtype: torch.dtype
 
     @classmethod
-    def of(cls, image: Tensor, observed: Tensor, dtype: torch.dtype) -> _Scale:
+    def of(cls, image: Tensor, observed: Tensor, dtype: torch.dtype) -> Scale:
         # In double precision: units may be anything, and means of integers are not integers.
         values = image[:, observed].double()
         mean, least, greatest = values.mean(1), values.amin(1), values.amax(1)
@@ -282,7 +294,7 @@ class _Scale(NamedTuple):
         return x.double() * self.extent + self.mean
 
 
-class _Neighborhoods(NamedTuple):
+class Neighborhoods(NamedTuple):
     """Blocks of missing pixels with their candidates, kept from pass to pass."""
 
     parts: list[Block]
@@ -290,7 +302,7 @@ class _Neighborhoods(NamedTuple):
     @classmethod
     def of(
         cls, known: Tensor, targets: Tensor, n_channels: int, settings: AdaptiveSettings
-    ) -> _Neighborhoods:
+    ) -> Neighborhoods:
         m = 1 + settings.n_neighbors + settings.n_similar
         n_features = n_channels * settings.patch_size**2
         # Three kernels, the features of a neighborhood twice, and the distances of candidates.
@@ -313,7 +325,7 @@ class _Neighborhoods(NamedTuple):
     def predict(
         self,
         x: Tensor,
-        scale: _Scale,
+        scale: Scale,
         T: DisplacementKernel,
         features: Patches | None,
         settings: AdaptiveSettings,
@@ -388,7 +400,7 @@ def adapted_kernel(
     weight, _ = settings.schedule(_scattered_share(missing & ~hole, hole))
     source = image if guide is None else guide
     known = ~missing if guide is None else torch.ones_like(missing)
-    x = _Scale.of(source, known, settings.dtype).into(source)
+    x = Scale.of(source, known, settings.dtype).into(source)
     confidence = known.to(x.dtype).masked_fill_(~known, weight)
     features = patches(x, confidence, settings.patch_size, settings.patch_deviation)
     targets = torch.full_like(pixels, target)
@@ -406,7 +418,7 @@ def _scattered_share(scattered: Tensor, hole: Tensor) -> float:
 def _adapted(
     T: Tensor, features: Patches, targets: Tensor, pixels: Tensor, settings: AdaptiveSettings
 ) -> Tensor:
-    """Return (T + 3) / 4 times the kernel of the features, in the place of T."""
+    """Return (T + 9) / 10 times the kernel of the features, in the place of T."""
     T.add_(_CONSTANT / (1 - _CONSTANT)).mul_(1 - _CONSTANT)
     return T.mul_(_feature_kernel(features, targets, pixels, settings))
 

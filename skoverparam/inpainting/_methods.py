@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from skoverparam.inpainting import _adaptive, _stationary
 from skoverparam.inpainting._adaptive import ADAPTIVE, IN_RINGS, AdaptiveSettings
+from skoverparam.inpainting._choice import choose
 from skoverparam.inpainting._stationary import Step
 from skoverparam.kernels._convolutional import (
     BlockCirculantKernel,
@@ -31,6 +33,9 @@ class AdaptivePrior(NamedTuple):
     settings, in_rings : AdaptiveSettings
         For scattered missing pixels and for large holes.
 
+    chooses : bool
+        Whether patch size and bandwidth are chosen for each picture.
+
     guide : Tensor of shape (c, h, w) or None
         What supplies the features of every picture.
     """
@@ -38,27 +43,34 @@ class AdaptivePrior(NamedTuple):
     window: DisplacementWindow
     settings: AdaptiveSettings
     in_rings: AdaptiveSettings
+    chooses: bool
     guide: Tensor | None
 
     def __call__(self, images: Tensor, missing: Tensor) -> Iterator[Step]:
-        """Yield the start and every pass."""
-        T = self.window.values[0, 0]
-        top = T[len(T) // 2, len(T) // 2]
-        guide = None
-        if self.guide is not None:
-            guide = self.guide.expand(len(images), *self.guide.shape)
+        """Yield the start and every pass, of all pictures in lockstep."""
+        runs = [self._passes(*one) for one in zip(images, missing, strict=True)]
         residual = torch.zeros(images.shape[:2], dtype=torch.float64)
-        passes = _adaptive.complete(
-            images,
-            missing,
-            T / top,
-            self.window.far / float(top),
-            self.settings,
-            self.in_rings,
-            guide,
+        completed = images.clone()
+        for n_iter in itertools.count():
+            steps = [next(run, None) for run in runs]
+            if all(step is None for step in steps):
+                return
+            for k, step in enumerate(steps):
+                if step is not None:
+                    completed[k] = step[0]
+            yield Step(completed.clone(), residual, n_iter, True)
+
+    def _passes(self, image: Tensor, missing: Tensor) -> Iterator[Tensor]:
+        T = self.window.values[0, 0]
+        top = float(T[len(T) // 2, len(T) // 2])
+        kernel = T / top, self.window.far / top
+        settings = self.settings
+        if self.chooses:
+            settings = choose(image, missing, *kernel, settings)
+        guide = None if self.guide is None else self.guide[None]
+        yield from _adaptive.complete(
+            image[None], missing[None], *kernel, settings, self.in_rings, guide
         )
-        for n_iter, completed in enumerate(passes):
-            yield Step(completed, residual, n_iter, True)
 
 
 class FixedPrior(NamedTuple):

@@ -46,6 +46,13 @@ class Pictures(NamedTuple):
             channels = None if self.channels is None else self.channels[part]
             yield Pictures(self.images[part], self.missing[part], self.rows[part], channels)
 
+    def means(self) -> Tensor:
+        """Fill every channel with the mean of its observed pixels."""
+        seen = ~self.missing[:, None]
+        sums = (self.images * seen).sum((2, 3), keepdim=True)
+        mean = sums / seen.sum((2, 3), keepdim=True)
+        return torch.where(seen, self.images, mean)
+
 
 class Filled(NamedTuple):
     """Rows with their holes filled as far as the work has come.
@@ -53,7 +60,7 @@ class Filled(NamedTuple):
     Attributes
     ----------
     rows : Tensor of shape (n, h * w * c)
-        Observed values untouched; pictures whose turn has not come have zeros in their holes.
+        Observed values untouched; pictures whose turn has not come have their mean in their holes.
 
     residual : float
         Largest relative residual of a linear system so far.
@@ -135,8 +142,10 @@ def fill(
     Filled
         After every step of the method; once if nothing is missing.
     """
-    done = Filled(Y, 0.0, 0, 0.0)
     found = pictures(Y, observed, shape)
+    done = Filled(Y, 0.0, 0, 0.0)
+    for group in found:
+        done = done._replace(rows=_put_back(done.rows, group, group.means(), shape))
     if not found:
         yield done
     for group in found:
