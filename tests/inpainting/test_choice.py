@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from skoverparam.inpainting._adaptive import ADAPTIVE, complete
-from skoverparam.inpainting._choice import choose
+from skoverparam.inpainting._choice import _walk, choose
 from skoverparam.kernels._convolutional import displacement_window, encoder_decoder
 
 
@@ -27,12 +27,6 @@ def texture(side=96):
     i, j = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     pattern = torch.sin(1.3 * i + 0.4 * j) * torch.cos(0.5 * i - 1.1 * j)
     return (pattern + 0.4 * torch.randn(side, side, generator=generator)).double()[None]
-
-
-def dots(side=64):
-    """Single bright pixels on a flat ground: nothing around a pixel tells of it."""
-    generator = torch.Generator().manual_seed(2)
-    return (torch.rand(side, side, generator=generator) < 0.1).double()[None]
 
 
 def test_what_is_chosen_is_better_where_patches_matter(kernel):
@@ -58,9 +52,18 @@ def test_hidden_values_have_no_influence(kernel):
     assert choose(spoiled, missing, *kernel, ADAPTIVE) == chosen
 
 
-def test_larger_patches_must_gain_something(kernel):
-    image = dots()
-    assert choose(image, masked(image, 0.5), *kernel, ADAPTIVE).patch_size <= ADAPTIVE.patch_size
+@pytest.mark.parametrize(
+    ("squares", "rung"),
+    [
+        ([1.0, 1.0, 1.0, 1.0], 1),
+        ([1.0, 1.0, 0.98, 0.5], 1),  # a step that gains too little hides what lies behind it
+        ([0.5, 1.0, 0.9, 0.8], 3),
+        ([0.5, 1.0, 0.9, 0.95], 2),
+        ([0.9, 1.0, 1.1, 0.1], 0),
+    ],
+)
+def test_every_step_on_the_ladder_must_pay(squares, rung):
+    assert _walk(squares) == rung
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (6, 6)])
