@@ -51,16 +51,18 @@ def block_pivoting(constraints: Constraints, *, max_iter: int) -> Candidate | No
     Without an intercept single flips are finite; with one, `max_iter` guards them. A step costs a
     Cholesky factorization of the active part, at most :math:`N^3 / 3`.
     """
-    K, E = constraints.gram(), constraints.intercepts
+    E = constraints.intercepts
+    K, lift = lifted(constraints.gram(), E)
     active = torch.ones(constraints.count, dtype=torch.bool, device=K.device)
     fewest, patience = constraints.count + 1, _PATIENCE
     for n_iter in range(1, max_iter + 1):
         P = active.nonzero().squeeze(1)
         whole = len(P) == constraints.count
-        system = bordered(K if whole else K[P][:, P], E[P])
+        system = bordered(K if whole else K[P][:, P], E[P], lift)
         if system is None:
             return None
-        a, offset = system.solve(torch.ones_like(P, dtype=K.dtype))
+        a, offset = system.first
+        # As E^T a = 0, what was added to K does not change K a.
         values = torch.ones_like(K[0]) if whole else K[:, P] @ a + E @ offset
         wrong = values < 1 - _ROUNDING
         wrong[P] = a < -_ROUNDING * a.abs().max()
@@ -104,53 +106,80 @@ def polished(constraints: Constraints, active: Tensor, n_iter: int = 0) -> Candi
     """
     if len(active) == 0:
         return None
-    system = bordered(constraints.block(active), constraints.intercepts[active])
+    E = constraints.intercepts[active]
+    K, lift = lifted(constraints.block(active), E)
+    system = bordered(K, E, lift)
     if system is None:
         return None
-    a, offset = system.solve(torch.ones_like(active, dtype=constraints.codes.dtype))
+    a, offset = system.first
     if bool((a < -_ROUNDING * a.abs().max()).any()):
         return None
     return _refined(constraints, active, system, a, offset, n_iter)
 
 
 class Bordered(NamedTuple):
-    """A factorized system ``K a + E beta = r``, ``E^T a = t``."""
+    """A factorized system ``K a + E beta = r``, ``E^T a = t``.
+
+    Attributes
+    ----------
+    factor : Tensor of shape (N, N)
+        Cholesky factor of ``K + lift E E^T``.
+
+    E : Tensor of shape (N, q)
+        The border.
+
+    lift : float
+        What E was added with.
+
+    first : tuple of Tensor
+        Solution a, beta for r = 1, t = 0.
+
+    solved : Tensor of shape (N, q)
+        The factorized matrix's inverse times E.
+
+    inner : Tensor of shape (q, q)
+        Inverse of E^T times that.
+    """
 
     factor: Tensor
     E: Tensor
     lift: float
-    solved: Tensor  # K^-1 E
-    inner: Tensor  # inverse of E^T K^-1 E
+    first: tuple[Tensor, Tensor]
+    solved: Tensor
+    inner: Tensor
 
-    def solve(self, r: Tensor, t: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def solve(self, r: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """Return a and beta."""
-        E = self.E
-        if t is not None:
-            r = r + self.lift * (E @ t)
+        r = r + self.lift * (self.E @ t)
         x = torch.cholesky_solve(r[:, None], self.factor)[:, 0]
-        target = E.T @ x if t is None else E.T @ x - t
-        beta = self.inner @ target
+        beta = self.inner @ (self.E.T @ x - t)
         return x - self.solved @ beta, beta
 
 
-def bordered(K: Tensor, E: Tensor) -> Bordered | None:
-    """Factorize the system of an active set, or say by None that it is singular.
+def lifted(K: Tensor, E: Tensor) -> tuple[Tensor, float]:
+    """Add ``s E E^T`` to K, which changes no solution, as ``E^T a`` is given.
 
-    ``K + s E E^T`` has the same solutions, as ``E^T a`` is given, and is definite also where the
-    points are only affinely independent.
+    The sum is definite also where the points are only affinely independent.
     """
     lift = float(K.diagonal().mean()) or 1.0
-    lifted = K.addmm(E, E.T, alpha=lift) if E.shape[1] else K
-    factor, info = torch.linalg.cholesky_ex(lifted)
+    return (K.addmm_(E, E.T, alpha=lift) if E.shape[1] else K), lift
+
+
+def bordered(K: Tensor, E: Tensor, lift: float) -> Bordered | None:
+    """Factorize the system of an active set, or say by None that it is singular."""
+    factor, info = torch.linalg.cholesky_ex(K)
     diagonal = factor.diagonal()
     # A pivot at rounding level says that a row depends on those before it.
     if int(info) != 0 or float(diagonal.min()) <= 1e-8 * float(diagonal.max()):
         return None
-    solved = torch.cholesky_solve(E, factor)
+    right = torch.hstack([torch.ones_like(K[:, :1]), E])
+    solutions = torch.cholesky_solve(right, factor)
+    x, solved = solutions[:, 0], solutions[:, 1:]
     inner, info = torch.linalg.inv_ex(E.T @ solved)
     if E.shape[1] and (int(info) != 0 or not bool(inner.isfinite().all())):
         return None
-    return Bordered(factor, E, lift, solved, inner)
+    beta = inner @ (E.T @ x)
+    return Bordered(factor, E, lift, (x - solved @ beta, beta), solved, inner)
 
 
 def _refined(
