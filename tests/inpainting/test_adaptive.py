@@ -61,7 +61,7 @@ def _direct(x, y, missing, settings, weight, with_features):
             return displacement(p, q)
         squared = float((m * (f[p] - f[q]) ** 2).sum())
         alike = math.exp(-squared / (2 * settings.bandwidth**2))
-        return (displacement(p, q) + 3) / 4 * alike
+        return (displacement(p, q) + 9) / 10 * alike
 
     for i in torch.nonzero(missing.flatten()).flatten().tolist():
         m = torch.tensor([trust(i, *k) for k in inner], dtype=f64)
@@ -238,7 +238,7 @@ def test_images_done_early_wait_for_the_others():
 
 def test_schedule_follows_the_share_unless_given():
     assert ADAPTIVE.schedule(0.5) == (0.3, 6)
-    assert ADAPTIVE.schedule(0.8) == (pytest.approx(0.2), 8)
+    assert ADAPTIVE.schedule(0.8) == (pytest.approx(0.2), 10)
     assert ADAPTIVE._replace(missing_weight=0.7, n_passes=1).schedule(0.8) == (0.7, 1)
 
 
@@ -279,5 +279,5 @@ def test_adapted_kernel_is_that_of_the_formula(guided):
         near = abs(i - 4) <= 7 and abs(j - 7) <= 7
         displacement = float(T[i - 4 + 7, j - 7 + 7]) if near else FAR
         alike = math.exp(-squared / total / (2 * settings.bandwidth**2))
-        assert float(row[i, j]) == pytest.approx((displacement + 3) / 4 * alike, abs=1e-12)
+        assert float(row[i, j]) == pytest.approx((displacement + 9) / 10 * alike, abs=1e-12)
     assert float(row[4, 7]) == pytest.approx(1, abs=1e-12)
