@@ -121,8 +121,9 @@ class NTKImageCompleter(
         prior, 0.005 for the stationary one, which rings and may be singular without, and 0 for
         arrays.
 
-    tol : float, default=1e-3
-        Relative residual to solve the stationary prior's system to.
+    tol : "auto" or float, default=1e-3
+        Relative residual to solve the stationary prior's system to. "auto" stops when observed
+        pixels that are held out are predicted no better.
 
     max_iter : int, default=500
         Largest number of conjugate gradient steps with it.
@@ -386,7 +387,7 @@ class NTKImageCompleter(
         check_option(self.upsampling, "upsampling", _UPSAMPLINGS)
         check_flag(self.shift_average, "shift_average")
         check_auto(self.alpha, "alpha", check_number, low=0)
-        check_number(self.tol, "tol", low=0, high=1, boundaries="neither")
+        check_auto(self.tol, "tol", check_number, low=0, high=1, boundaries="neither")
         check_integer(self.max_iter, "max_iter", low=1)
         if self._is_adaptive() and self.upsampling != "nearest":
             raise ValueError(
@@ -463,7 +464,8 @@ class NTKImageCompleter(
         if not self._is_adaptive():
             if alpha is None:
                 alpha = _STATIONARY_ALPHA if isinstance(self.prior, str) else 0.0
-            return FixedPrior(kernel, alpha, self.tol, self.max_iter)
+            tol = None if isinstance(self.tol, str) else self.tol
+            return FixedPrior(kernel, alpha, tol, self.max_iter)
         shared = {"feature_kernel": "ntk" if self.kernel == "ntk" else "gaussian"}
         if alpha is not None:
             shared["nugget"] = alpha
@@ -517,7 +519,9 @@ class NTKImageCompleter(
         return kind(kernel) if self.kernel_far_ is None else kind(kernel, self.kernel_far_)
 
     def _warn_unsolved(self, filled):
-        if isinstance(self.prior, str) and filled.residual > self.tol:
+        if isinstance(self.tol, str) or not isinstance(self.prior, str):
+            return
+        if filled.residual > self.tol:
             warnings.warn(
                 f"A linear system was solved to a relative residual of {filled.residual:.2g}, not "
                 f"to tol={self.tol:g}. Increase alpha, tol or max_iter={self.max_iter}.",

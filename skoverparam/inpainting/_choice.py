@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from skoverparam.inpainting._adaptive import AdaptiveSettings, Neighborhoods, Scale, start
+from skoverparam.inpainting._held_out import draw_held_out
 from skoverparam.inpainting._kriging import DisplacementKernel
 from skoverparam.inpainting._rings import holes
 
@@ -14,11 +15,8 @@ from skoverparam.inpainting._rings import holes
 # place in the image from small ones.
 LADDER = ((-2, 1.2), (0, 1.0), (2, 0.88), (4, 0.82))
 _GIVEN = 1
-# Share of the observed pixels that is held out, and passes with the given settings before.
-_HELD_OUT = 0.05
+# Passes with the given settings before others are tried.
 _PASSES = 2
-# One that a user's mask is not likely to be drawn with.
-_SEED = 2108001310
 # Of larger images so many tiles of that side are looked at.
 _TILE = 128
 _TILES = 4
@@ -99,7 +97,7 @@ def _errors(
 ) -> tuple[Tensor, int]:
     """Sum of squared errors of the held-out pixels for each candidate, and how many they are."""
     hole = holes(missing)
-    held_out = _drawn(missing)
+    held_out = draw_held_out(missing)
     known = ~(missing | held_out)
     nothing = torch.zeros(len(candidates), dtype=torch.float64)
     if not bool(held_out.any()) or not bool(known.any()):
@@ -139,10 +137,3 @@ def _tiles(missing: Tensor) -> list[tuple[slice, slice]]:
         left = round(across * max(w - _TILE, 0) / (_TILES - 1))
         tiles.append((slice(top, top + _TILE), slice(left, left + _TILE)))
     return tiles
-
-
-def _drawn(missing: Tensor) -> Tensor:
-    """Draw observed pixels, the same for images of one shape, on every device."""
-    generator = torch.Generator().manual_seed(_SEED)
-    uniform = torch.rand(missing.shape, generator=generator).to(missing.device)
-    return (uniform < _HELD_OUT) & ~missing

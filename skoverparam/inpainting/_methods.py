@@ -12,12 +12,16 @@ from torch import Tensor
 from skoverparam.inpainting import _adaptive, _stationary
 from skoverparam.inpainting._adaptive import ADAPTIVE, IN_RINGS, AdaptiveSettings
 from skoverparam.inpainting._choice import choose
+from skoverparam.inpainting._held_out import draw_held_out
 from skoverparam.inpainting._stationary import Step
 from skoverparam.kernels._convolutional import (
     BlockCirculantKernel,
     DenseKernel,
     DisplacementWindow,
 )
+
+# Below this residual no picture changes that can be seen.
+_LEAST_TOL = 1e-5
 
 __all__ = ["ADAPTIVE", "IN_RINGS", "AdaptivePrior", "FixedPrior"]
 
@@ -84,13 +88,16 @@ class FixedPrior(NamedTuple):
     alpha : float
         Noise variance over the kernel's mean diagonal.
 
-    tol, max_iter
+    tol : float or None
+        Relative residual to solve to; None stops when held-out pixels are predicted no better.
+
+    max_iter : int
         As in `_stationary.complete`.
     """
 
     kernel: BlockCirculantKernel | DisplacementWindow | DenseKernel
     alpha: float
-    tol: float
+    tol: float | None
     max_iter: int
 
     def __call__(self, images: Tensor, missing: Tensor) -> Iterator[Step]:
@@ -100,8 +107,9 @@ class FixedPrior(NamedTuple):
             missing,
             self.kernel,
             alpha=self.alpha * _diagonal(self.kernel),
-            tol=self.tol,
+            tol=_LEAST_TOL if self.tol is None else self.tol,
             max_iter=self.max_iter,
+            held_out=draw_held_out(missing) if self.tol is None else None,
         )
 
 

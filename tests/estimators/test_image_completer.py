@@ -359,6 +359,14 @@ def test_too_few_iterations_are_reported(data):
     assert completer.residual_ > 1e-10
 
 
+def test_stopping_by_held_out_pixels_costs_no_accuracy(data):
+    X, truth = data
+    held_out = NTKImageCompleter(prior="stationary", tol="auto").fit(X)
+    solved = NTKImageCompleter(prior="stationary", tol=1e-7).fit(X)
+    assert held_out.score(X, truth) > 1.05 * solved.score(X, truth)
+    assert held_out.residual_ > solved.residual_
+
+
 def test_layouts_of_memory(data, fitted):
     X, _ = data
     expected = fitted.transform(X)
