@@ -38,8 +38,8 @@ NAMES = {
     "11": "man",
     "12": "couple",
 }
-# The other four chose the settings, with other masks, together with a corner of barbara; where holes
-# are concerned also with holes elsewhere in barbara and boat.
+# The other four chose the settings, with other masks, together with a corner of barbara; for holes
+# also holes elsewhere in barbara and boat.
 JUDGED = ("01", "02", "03", "08", "09", "10", "11", "12")
 
 

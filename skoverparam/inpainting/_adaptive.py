@@ -30,7 +30,7 @@ _RING_WIDTH = 2
 # Memory for one block of pixels, and for features laid out: on CPUs and on GPUs.
 _SCRATCH_BYTES = (2**25, 2**30)
 _LEAST_BLOCK = 128
-_FEATURE_BYTES = (2**28, 2**33)
+_FEATURE_BYTES = (2**27, 2**33)
 # The last passes look at the surroundings on one side mainly, each at another, and are averaged.
 _SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
