@@ -349,20 +349,17 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
                 f"solver={self.solver!r} works on one class at a time: with {n_classes} classes "
                 "it needs multi_class='ovr', got 'simplex'."
             )
-        n_samples, n_features = X.shape
-        count = n_samples * (n_classes - 1 if coding == "simplex" else 1)
-        solver = self.solver
-        needed = 4 * 8 * count**2
-        dense = callable(self.kernel) or count <= n_features + 1 or solver == "pivoting"
-        if solver == "auto" and coding == "ovr" and not callable(self.kernel):
-            if dense and needed > memory_budget(passage.device):
-                solver = "gradient"
-        elif dense and solver != "gradient":
+        solver, device = self.solver, passage.device
+        needed, what, avoidable = self._memory_needed(X, coding, n_classes)
+        if avoidable and solver == "auto" and needed > memory_budget(device):
+            solver = "gradient"
+        elif callable(self.kernel) or solver not in ("gradient", "gd"):
             require_memory(
                 needed,
-                passage.device,
-                what=f"The matrix of inner products of {count} constraints",
-                remedy="solver='gradient' with a linear kernel and multi_class='ovr' needs none.",
+                device,
+                what=what,
+                remedy="With a linear kernel and multi_class='ovr', solver='gradient' needs "
+                "little more than the data.",
             )
         return Settings(
             coding=coding,
@@ -373,6 +370,18 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
             tol=float(self.tol),
             max_iter=int(self.max_iter),
         )
+
+    def _memory_needed(self, X, coding, n_classes):
+        """Estimate the bytes of the solver's matrices, and say whether another needs none."""
+        n_samples, n_features = X.shape
+        count = n_samples * (n_classes - 1 if coding == "simplex" else 1)
+        avoidable = coding == "ovr" and not callable(self.kernel)
+        independent = callable(self.kernel) or n_samples <= n_features + 1
+        if independent or self.solver == "pivoting":
+            what = f"The matrix of inner products of {count} constraints"
+            return 4 * 8 * count**2, what, avoidable
+        width = n_features * (n_classes - 1 if coding == "simplex" else 1)
+        return 3 * 8 * count * width, f"{count} constraints of {width} coefficients", avoidable
 
     def _points(self, passage, X):
         if callable(self.kernel):
@@ -418,13 +427,19 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        elif solution.gap > self.tol and self.solver != "gd" and self.norm == "l2":
+        elif solution.gap > self._gap_expected():
             warnings.warn(
                 f"The relative duality gap is {solution.gap:.2g}, not tol={self.tol:g}. Increase "
                 f"max_iter={self.max_iter} or tol.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
+
+    def _gap_expected(self):
+        if self.solver == "gd":
+            return 1.0
+        # Linear programs are solved to the tolerance of their library.
+        return self.tol if self.norm == "l2" else max(self.tol, 1e-6)
 
     def _attributes(self, passage, X, solution):
         """Collect the fitted attributes that a solution amounts to."""

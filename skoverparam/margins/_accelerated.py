@@ -78,7 +78,7 @@ def balanced_to_zero(constraints: Constraints, weights: Tensor) -> Tensor | None
     a = weights[P]
     for _ in range(6):
         weighted = A * a[:, None]
-        correction = torch.linalg.lstsq(weighted.T @ weighted, A.T @ a, driver="gelsd").solution
+        correction = torch.linalg.pinv(weighted.T @ weighted, hermitian=True) @ (A.T @ a)
         a = a * (1 - weighted @ correction)
         if not bool((a > 0).all()):
             return None

@@ -128,7 +128,7 @@ def _gap(A: Tensor, ridge: Tensor, E: Tensor, x: Tensor, values: Tensor, C: floa
     if E.shape[1]:
         # Take out what the intercept's condition leaves over, on the active constraints.
         rows = E * (slack > 0)[:, None]
-        left = torch.linalg.lstsq(rows.T @ rows, E.T @ a, driver="gelsd").solution
+        left = torch.linalg.pinv(rows.T @ rows, hermitian=True) @ (E.T @ a)
         a = (a - rows @ left).clamp(min=0)
     theta = (A.T @ a) * ridge
     dual = float(a.sum()) - float(theta @ theta) / 2 - float(a @ a) / (4 * C)

@@ -447,8 +447,10 @@ def test_memory_is_estimated_first():
         frugal = MaxMarginClassifier().fit(X, y)
         with pytest.raises(MemoryError, match="solver='gradient'"):
             MaxMarginClassifier(solver="pivoting").fit(X, y)
-        with pytest.raises(MemoryError, match="inner products"):
+        with pytest.raises(MemoryError, match="inner products of 200 constraints"):
             MaxMarginClassifier(kernel=rbf_kernel).fit(X, y)
+        with pytest.raises(MemoryError, match="400 constraints of 20 coefficients"):
+            MaxMarginClassifier(multi_class="simplex").fit(X[:, :10], np.arange(200) % 3)
     assert frugal.solver_ == "gradient"
     np.testing.assert_allclose(frugal.coef_, expected.coef_, rtol=0, atol=1e-9)
 
