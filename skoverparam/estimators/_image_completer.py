@@ -183,7 +183,7 @@ class NTKImageCompleter(
     The adaptive prior (ours) predicts each missing pixel by exact kernel regression, with a free
     constant mean, on ``n_neighbors + n_similar`` observed pixels, with the kernel
 
-        (T(i - j) + 3) / 4 exp(-|f_i - f_j|^2 / (2 bandwidth^2)),
+        (T(i - j) + 9) / 10 exp(-|f_i - f_j|^2 / (2 bandwidth^2)),
 
     T the averaged stationary kernel over its value at zero and f the patches around pixels in the
     last completion. Its cost is linear in the number of missing pixels. Missing regions too thick

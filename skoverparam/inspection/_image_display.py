@@ -7,6 +7,7 @@ from skoverparam._arrays import tensor_function, to_numpy
 from skoverparam._display import axes_in_a_row, pyplot
 from skoverparam._params import check_integer, check_number
 from skoverparam.inpainting._adaptive import ADAPTIVE, adapted_kernel
+from skoverparam.inpainting._choice import choose
 from skoverparam.inpainting._kernels import kernel_row
 from skoverparam.kernels._convolutional import (
     BlockCirculantKernel,
@@ -273,9 +274,9 @@ class ImageCompletionDisplay:
         """Draw the completion around a pixel, and the kernels of that pixel with those around it.
 
         The first kernel is that of the network, as the estimator keeps it. The second, with
-        ``prior="adaptive"``, is the one that another pass over the completion would use:
-        ``(T + 3) / 4 exp(-|f_i - f_j|^2 / (2 bandwidth^2))``, in which the surroundings f of the
-        pixels count. Kernels are relative to that of the pixel with itself.
+        ``prior="adaptive"``, is the one that another pass over the completion would use: the
+        first, lifted by a constant, times a kernel of the surroundings of the pixels, as in the
+        notes of the estimator. Kernels are relative to that of the pixel with itself.
 
         Parameters
         ----------
@@ -461,15 +462,16 @@ def _adapted(estimator, corrupted, completed):
         bandwidth=estimator.bandwidth,
         feature_kernel="ntk" if estimator.kernel == "ntk" else "gaussian",
     )
+    chooses = estimator.kernel == "auto"
     missing = np.isnan(corrupted).reshape(*corrupted.shape[:2], -1).any(axis=2)
     guide = None if estimator.guide is None else _planes(to_numpy(estimator.guide))
 
     @tensor_function("image", "missing", "T", "pixels", "guide")
     def row(image, missing, T, target, pixels, guide):
-        far = estimator.kernel_far_ / top
-        return adapted_kernel(
-            image, missing > 0, T / top, far, target, pixels.long(), settings, guide
-        )
+        window = T / top, estimator.kernel_far_ / float(top)
+        # As for the completion: only observed pixels are looked at, which it has, too.
+        chosen = choose(image, missing > 0, *window, settings) if chooses else settings
+        return adapted_kernel(image, missing > 0, *window, target, pixels.long(), chosen, guide)
 
     numbers = np.arange(missing.size).reshape(missing.shape)
 

@@ -74,11 +74,11 @@ class Solutions(NamedTuple):
 
     Attributes
     ----------
-    places : list of int
+    places : slice
         Positions in the list of sizes.
 
     image : Tensor of shape (p, k, t)
-        The solutions themselves (p = D), or their images under a linear map.
+        The solutions themselves, without trailing zeros, or their images under a linear map.
 
     norms, residuals : Tensor of shape (k, t)
         Norms of the solutions and of their residuals.
@@ -87,7 +87,7 @@ class Solutions(NamedTuple):
         Numerical ranks.
     """
 
-    places: list[int]
+    places: slice
     image: Tensor
     norms: Tensor
     residuals: Tensor
@@ -175,9 +175,7 @@ class _Features:
         if self.readout is not None:
             image = self.basis @ inner + self.readout[:, anchor.size : last] @ outer
         else:
-            image = W.new_zeros(self.A.shape[1], k * t)
-            torch.mm(self.basis, inner, out=image[: anchor.size])
-            image[anchor.size : last] = outer
+            image = torch.cat([self.basis @ inner, outer])
         return image.view(-1, k, t)
 
     def advance(self, old: _Anchor, new: _Anchor, v: Tensor) -> None:
@@ -257,7 +255,7 @@ def minimum_norm_path(
     norms, residuals = (X.new_zeros(len(dims), Y.shape[1]) for _ in range(2))
     rank = torch.zeros(len(dims), dtype=torch.int64, device=X.device)
     for part in solutions(X, Y, dims, axis=axis, rcond=rcond):
-        coef[part.places] = part.image.movedim(1, 0)
+        coef[part.places, : len(part.image)] = part.image.movedim(1, 0)
         norms[part.places], residuals[part.places] = part.norms, part.residuals
         rank[part.places] = rank.new_tensor(part.rank)
     return MinimumNormPath(coef, norms, residuals, rank)
@@ -343,7 +341,7 @@ def solutions(
             if some:
                 W = steps.W[:, :some]
                 yield Solutions(
-                    list(range(place, place + some)),
+                    slice(place, place + some),
                     path.image(anchor, block, W),
                     torch.linalg.vector_norm(W, dim=0),
                     steps.residuals[:some],
@@ -362,7 +360,7 @@ def solutions(
             W, residuals = path.at(anchor, rank)
             nothing = _append(anchor, A[:, :0], kept, bare=True)
             yield Solutions(
-                [place],
+                slice(place, place + 1),
                 path.image(anchor, nothing, W[:, None]),
                 torch.linalg.vector_norm(W, dim=0)[None],
                 residuals[None],
@@ -469,8 +467,10 @@ def _masks(block: _Block, ahead: Tensor) -> tuple[Tensor, Tensor]:
 
 def _without_null_vectors(N: Tensor, born: Tensor, W: Tensor) -> Tensor:
     if N.shape[1]:
-        # Twice, since the first projection may cancel most of W.
-        for _ in range(2):
+        before = torch.linalg.vector_norm(W, dim=0)
+        W = W - _apply(N, born * _apply(N.T, W))
+        # Once more where that canceled a good part of W.
+        if bool((torch.linalg.vector_norm(W, dim=0) < 0.5 * before).any()):
             W = W - _apply(N, born * _apply(N.T, W))
     return W
 

@@ -13,7 +13,8 @@ from sklearn.impute import KNNImputer
 
 from skoverparam import NTKImageCompleter
 from skoverparam.datasets import mask_images
-from skoverparam.inpainting._adaptive import ADAPTIVE
+from skoverparam.inpainting._adaptive import _CONSTANT, ADAPTIVE
+from skoverparam.inpainting._choice import choose
 from skoverparam.inspection import ImageCompletionDisplay
 from skoverparam.kernels import convolutional_ntk, encoder_decoder
 
@@ -206,13 +207,13 @@ def _formula(display, completer, pixel, image):
         near = max(abs(u), abs(v)) <= reach
         displacement = T[reach + u, reach + v] if near else far
         alike = np.exp(-squared / (2 * completer.bandwidth**2))
-        kernel[place] = (displacement + 3) / 4 * alike
+        kernel[place] = ((1 - _CONSTANT) * displacement + _CONSTANT) * alike
     return kernel
 
 
 @pytest.mark.parametrize("case", ["grey", "color", "guide"])
 def test_the_adapted_kernel_around_a_pixel(truth, masked, case):
-    options, X = {}, masked
+    options, X = {"kernel": "gaussian"}, masked
     if case == "color":
         image = np.stack([truth[0], truth[1], truth[0] - truth[1]], axis=2)[None]
         X = mask_images(image, missing=0.4, random_state=0)
@@ -235,6 +236,35 @@ def test_the_adapted_kernel_around_a_pixel(truth, masked, case):
     # Computed in float32.
     for place, value in found.items():
         assert value == pytest.approx(expected[place], abs=1e-5)
+
+
+def test_the_adapted_kernel_with_chosen_settings():
+    i, j = np.mgrid[:56, :60]
+    stripes = np.sin(1.9 * i + 0.7 * j) + 0.2 * np.sin(i * j / 9)
+    X = mask_images(stripes[None], missing=0.4, random_state=0)
+    chooses = NTKImageCompleter(levels=2, n_passes=1, patch_size=3).fit(X)
+    display = ImageCompletionDisplay.from_estimator(chooses, X).plot_kernel((20, 30))
+    T = torch.from_numpy(chooses.kernel_[0, 0] / chooses.kernel_.max())
+    settings = ADAPTIVE._replace(patch_size=3, patch_deviation=6 / 7, bandwidth=chooses.bandwidth)
+    chosen = choose(
+        torch.from_numpy(X),
+        torch.from_numpy(np.isnan(X[0])),
+        T,
+        chooses.kernel_far_ / chooses.kernel_.max(),
+        settings,
+    )
+    assert chosen.patch_size > 3  # or nothing is tested
+    given = NTKImageCompleter(
+        levels=2,
+        n_passes=1,
+        kernel="gaussian",
+        patch_size=chosen.patch_size,
+        bandwidth=chosen.bandwidth,
+    ).fit(X)
+    expected = ImageCompletionDisplay.from_estimator(given, X).plot_kernel((20, 30))
+    np.testing.assert_allclose(
+        display.kernel_images_[2].get_array(), expected.kernel_images_[2].get_array(), atol=1e-6
+    )
 
 
 def test_the_pixel_is_a_missing_one_near_the_middle(masked, completer):
