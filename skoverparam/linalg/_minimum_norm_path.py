@@ -148,8 +148,8 @@ class _Features:
         Uy, Qy = anchor.U.T @ Y, block.Q.T @ Y
         known, born = _masks(block, ahead)
         # Basic solutions: the anchor's, and a column of G for every direction opened since.
-        W = Y.new_zeros(r + m, len(ahead), Y.shape[1])
-        W[:r] = (Uy / S)[:, None]
+        basic = torch.cat([Uy / S, Y.new_zeros(m, Y.shape[1])])
+        W = basic[:, None].expand(-1, len(ahead), -1)
         if block.pivots:
             inverse = torch.linalg.solve_triangular(
                 block.R[:, block.pivots], _eye_like(block.R, len(block.pivots)), upper=True
@@ -157,7 +157,7 @@ class _Features:
             G = Y.new_zeros(r + m, len(block.pivots))
             G[:r] = -(block.UB[:, block.pivots] / S) @ inverse
             G[r:][block.pivots] = inverse
-            W += _apply(G, known * Qy[:, None])
+            W = W + _apply(G, known * Qy[:, None])
         W = _without_null_vectors(block.N, born, W)
         miss_U = Uy[:, None] - S[..., None] * W[:r] - _apply(block.UB, W[r:])
         fit_Q = _apply(block.R, W[r:])
@@ -251,11 +251,12 @@ def minimum_norm_path(
     X: Tensor, Y: Tensor, dims: list[int], *, axis: str = "features", rcond: float
 ) -> MinimumNormPath:
     """Collect the solutions of a path; documented where it is published."""
-    coef = X.new_zeros(len(dims), X.shape[1], Y.shape[1])
+    coef = X.new_empty(len(dims), X.shape[1], Y.shape[1])
     norms, residuals = (X.new_zeros(len(dims), Y.shape[1]) for _ in range(2))
     rank = torch.zeros(len(dims), dtype=torch.int64, device=X.device)
     for part in solutions(X, Y, dims, axis=axis, rcond=rcond):
         coef[part.places, : len(part.image)] = part.image.movedim(1, 0)
+        coef[part.places, len(part.image) :] = 0
         norms[part.places], residuals[part.places] = part.norms, part.residuals
         rank[part.places] = rank.new_tensor(part.rank)
     return MinimumNormPath(coef, norms, residuals, rank)
@@ -466,9 +467,15 @@ def _masks(block: _Block, ahead: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _without_null_vectors(N: Tensor, born: Tensor, W: Tensor) -> Tensor:
+    """Project solutions after k columns off the null vectors that there are by then."""
     if N.shape[1]:
         before = torch.linalg.vector_norm(W, dim=0)
-        W = W - _apply(N, born * _apply(N.T, W))
+        if W.stride(1) == 0:
+            # The same vector for every k: projections in turn, without a product for each.
+            parts = N[..., None] * (N.T @ W[:, 0])
+            W = W - parts.cumsum(1)[:, born[..., 0].sum(0) - 1]
+        else:
+            W = W - _apply(N, born * _apply(N.T, W))
         # Once more where that canceled a good part of W.
         if bool((torch.linalg.vector_norm(W, dim=0) < 0.5 * before).any()):
             W = W - _apply(N, born * _apply(N.T, W))
