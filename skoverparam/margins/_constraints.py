@@ -297,9 +297,8 @@ def symmetric_product(A: Tensor) -> Tensor:
     K = A.new_empty(n, n)
     edges = torch.linspace(0, n, _BLOCKS + 1).long().tolist()
     for low, high in zip(edges[:-1], edges[1:], strict=True):
-        torch.mm(A[low:high], A[:high].T, out=(rows := A.new_empty(high - low, high)))
-        K[low:high, :high] = rows
-        K[:low, low:high] = rows[:, :low].T
+        torch.mm(A[low:high], A[:high].T, out=K[low:high, :high])
+        K[:low, low:high] = K[low:high, :low].T
     return K
 
 
