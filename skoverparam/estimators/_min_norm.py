@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from sklearn.base import MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -234,9 +233,9 @@ class MinNormRegressor(MultiOutputMixin, RegressorMixin, DocumentedEstimator):
         same_namespace(self, X, attribute="coef_", method="predict")
         intercept = self.intercept_
         if not isinstance(intercept, float):
-            intercept = passage.tensor(intercept, torch.float64)
-        coef = passage.tensor(self.coef_, torch.float64)
-        y = passage.tensor(X, torch.float64) @ (coef if coef.ndim == 1 else coef.T) + intercept
+            intercept = passage.tensor(intercept).double()
+        coef = passage.tensor(self.coef_).double()
+        y = passage.tensor(X).double() @ (coef if coef.ndim == 1 else coef.T) + intercept
         return passage.back(y.to(passage.dtype))
 
     @property
@@ -285,12 +284,10 @@ class MinNormRegressor(MultiOutputMixin, RegressorMixin, DocumentedEstimator):
         # What validation leaves behind is left on a clone.
         model = clone(self)
         passage, data = model._cross(X, y)
-        to_predict = passage.tensor(
-            cross(model, X_test, reset=False, device=self.device)[1], torch.float64
-        )
+        _, X_test = cross(model, X_test, reset=False, device=self.device)
         design = self._design(passage, data)
         axis = "samples" if param_name == "n_samples" else "features"
-        Z, readout = design.Z, design.features(to_predict)
+        Z, readout = design.Z, design.features(passage.tensor(X_test).double())
         if axis == "samples":
             Z, readout = Z[:, : self.n_features_used], readout[:, : self.n_features_used]
         largest = len(Z) if axis == "samples" else self._n_directions(data)
@@ -330,7 +327,7 @@ class MinNormRegressor(MultiOutputMixin, RegressorMixin, DocumentedEstimator):
         passage, X, y = cross(
             self, X, y, reset=True, device=self.device, multi_output=True, y_numeric=True
         )
-        X, Y = (passage.tensor(array, torch.float64) for array in (X, y))
+        X, Y = (passage.tensor(array).double() for array in (X, y))
         single = Y.ndim == 1
         Y = Y[:, None] if single else Y
         weights = X.new_ones(len(X))
@@ -381,9 +378,9 @@ class MinNormRegressor(MultiOutputMixin, RegressorMixin, DocumentedEstimator):
 class _Samples(NamedTuple):
     """Training samples that count, as tensors in float64."""
 
-    X: torch.Tensor
-    Y: torch.Tensor
-    weights: torch.Tensor
+    X: object
+    Y: object
+    weights: object
     single: bool
 
 
