@@ -181,7 +181,7 @@ class NTKImageCompleter(
     ``O(height width log(height width))``. Array priors are factorized.
 
     The adaptive prior (ours) predicts each missing pixel by exact kernel regression, with a free
-    constant mean, on ``n_neighbors + n_similar`` observed pixels, with the kernel
+    constant mean, on ``n_neighbors + n_similar`` observed pixels, with the kernel ::
 
         (T(i - j) + 9) / 10 exp(-|f_i - f_j|^2 / (2 bandwidth^2)),
 
