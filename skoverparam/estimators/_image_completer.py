@@ -291,7 +291,7 @@ class NTKImageCompleter(
             "kernel_": passage.keep(kernel[0]),
             "kernel_far_": kernel.far if isinstance(kernel, DisplacementWindow) else None,
             "_kernel_kind": next(name for name, kind in _KINDS.items() if type(kernel) is kind),
-            "_keys": np.array(content_keys(Y, observed)),
+            "_keys": content_keys(Y, observed),
         }
 
         def fitted_after(filled):
@@ -501,7 +501,7 @@ class NTKImageCompleter(
     def _complete(self, passage, Y, observed):
         """Fill rows: training images as in the fit, all others now."""
         _require_pixels(Y, observed, self.image_shape_)
-        places = {key: place for place, key in enumerate(self._keys.tolist())}
+        places = {key: place for place, key in enumerate(self._keys)}
         known = [places.get(key, -1) for key in content_keys(Y, observed)]
         known = passage.tensor(np.array(known, dtype=np.int64))
         completed = passage.tensor(self.completion_, Y.dtype)[known.clamp_min(0)]
