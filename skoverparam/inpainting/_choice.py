@@ -15,8 +15,9 @@ from skoverparam.inpainting._rings import holes
 # place in the image from small ones.
 LADDER = ((-2, 1.2), (0, 1.0), (2, 0.88), (4, 0.82))
 _GIVEN = 1
-# Passes with the given settings before others are tried.
+# Passes with the given settings, but fewer neighbors, before others are tried.
 _PASSES = 2
+_SIMILAR = 8
 # Of larger images so many tiles of that side are looked at.
 _TILE = 128
 _TILES = 4
@@ -102,7 +103,7 @@ def _errors(
     nothing = torch.zeros(len(candidates), dtype=torch.float64)
     if not bool(held_out.any()) or not bool(known.any()):
         return nothing, 0
-    given = candidates[_GIVEN]
+    given = candidates[_GIVEN]._replace(n_similar=min(_SIMILAR, candidates[_GIVEN].n_similar))
     scale = Scale.of(image, known, given.dtype)
     confidence = known.to(given.dtype)
     scattered = ~known & ~hole
