@@ -1,0 +1,84 @@
+"""Products of a kernel between two sets of points with coefficients, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# kernel(X, Z) -> (n, m); kernel(X) -> (n, n), symmetric with an exact diagonal.
+Kernel = Callable[..., Tensor]
+
+# Tiles of this size stay in the cache together with what a kernel needs to compute them.
+CACHE_BYTES = 4 * 2**20
+# On an accelerator a launch costs more than a tile of the cache's size.
+ACCELERATOR_BYTES = 256 * 2**20
+
+
+def tile_bytes(device: torch.device) -> int:
+    """Bytes of a tile that suits a device."""
+    return CACHE_BYTES if device.type == "cpu" else ACCELERATOR_BYTES
+
+
+def kernel_matvec(
+    kernel: Kernel, X: Tensor, Z: Tensor, V: Tensor, *, block_bytes: int | None = None
+) -> Tensor:
+    """Return ``K(X, Z) V`` without forming ``K(X, Z)``.
+
+    Parameters
+    ----------
+    kernel : callable
+        ``kernel(X, Z) -> (n, m)``; its optional method ``into(X, Z, out)`` is used if it has one.
+
+    X : Tensor of shape (n, d)
+        Points at which to evaluate.
+
+    Z : Tensor of shape (m, d)
+        Centers, of the precision of X.
+
+    V : Tensor of shape (m,) or (m, c)
+        Coefficients. The result has their precision.
+
+    block_bytes : int, default=None
+        Size of a tile of ``K(X, Z)``. None takes what stays in the cache.
+
+    Returns
+    -------
+    Tensor of shape (n,) or (n, c)
+        The products.
+    """
+    n, m = len(X), len(Z)
+    columns = V if V.ndim == 2 else V[:, None]
+    out = columns.new_zeros(n, columns.shape[1])
+    budget = tile_bytes(X.device) if block_bytes is None else block_bytes
+    side = max(1, int((budget / X.element_size()) ** 0.5))
+    rows, width = _shape_of_tiles(n, m, side)
+    room = X.new_empty(min(rows, n) * min(width, m))
+    for i in range(0, n, rows):
+        x = X[i : i + rows]
+        for j in range(0, m, width):
+            z = Z[j : j + width]
+            tile = evaluate(kernel, x, z, room[: len(x) * len(z)].view(len(x), len(z)))
+            out[i : i + rows] += tile.to(V.dtype) @ columns[j : j + width]
+    return out if V.ndim == 2 else out[:, 0]
+
+
+def evaluate(kernel: Any, X: Tensor, Z: Tensor | None, out: Tensor) -> Tensor:
+    """Return ``kernel(X, Z)``, written into ``out`` if the kernel can do that."""
+    into = getattr(kernel, "into", None)
+    if into is None:
+        return kernel(X) if Z is None else kernel(X, Z)
+    into(X, Z, out)
+    return out
+
+
+def _shape_of_tiles(n: int, m: int, side: int) -> tuple[int, int]:
+    """Rows and columns of tiles with about ``side**2`` entries: square unless a side is short."""
+    rows, width = side, side
+    if n < side:
+        rows, width = n, side * side // max(n, 1)
+    elif m < side:
+        rows, width = side * side // max(m, 1), m
+    return max(rows, 1), max(width, 1)
