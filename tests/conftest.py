@@ -47,3 +47,12 @@ def _global_state_is_left_alone(request):
         torch.set_num_threads(threads_before)
         changed.append("the number of torch threads")
     assert not changed, f"the test changed {' and '.join(changed)}"
+
+
+@pytest.fixture
+def several_threads():
+    """Let torch use three threads, as a user's process may."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield 3
+    torch.set_num_threads(before)

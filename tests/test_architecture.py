@@ -16,8 +16,8 @@ import skoverparam
 PACKAGE = Path(skoverparam.__file__).parent
 PICTURE = PACKAGE.parent / "docs" / "architecture.md"
 
-BOUNDARY = ("_arrays", "_ids", "_params", "_steps", "_config", "_display")
-MATHEMATICS = ("linalg", "kernels", "completion", "inpainting", "margins")
+BOUNDARY = ("_arrays", "_ids", "_labels", "_params", "_steps", "_config", "_display")
+MATHEMATICS = ("linalg", "kernels", "completion", "inpainting", "margins", "averages")
 
 # Who may import whom, besides the standard library and oneself.
 ARROWS = {
@@ -27,6 +27,7 @@ ARROWS = {
     "completion": ("torch", "linalg", "kernels"),
     "inpainting": ("torch", "linalg", "kernels"),
     "margins": ("torch", "linalg", "kernels", "numpy", "scipy"),
+    "averages": ("torch", "numpy", "scipy"),
     "theory": ("numpy", "scipy"),
     "estimators": ("boundary", *MATHEMATICS, "numpy", "sklearn"),
     "inspection": ("boundary", *MATHEMATICS, "theory", "numpy", "sklearn"),

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import warnings
 
-import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from skoverparam._arrays import cross, same_namespace, to_numpy
+from skoverparam._arrays import cross, same_namespace
 from skoverparam._config import memory_budget, require_memory
+from skoverparam._labels import decode_labels, encode_labels
 from skoverparam._params import check_flag, check_integer, check_number, check_option
 from skoverparam._steps import run_steps
 from skoverparam.estimators._base import DocumentedEstimator
@@ -245,7 +244,7 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
         """
         self._check_params()
         passage, X, y = cross(self, X, y, reset=True, device=self.device)
-        classes, labels = _encoded(y)
+        classes, labels = encode_labels(y, type(self).__name__)
         settings = self._settings(passage, X, len(classes))
         points = self._points(passage, X)
         curves = {"loss": [], "margin_ratio": [], "cosine": []}
@@ -312,9 +311,7 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
         same_namespace(self, X, attribute="dual_coef_", method="predict")
         scores = self._scores(passage, X)
         best = (scores > 0).long() if scores.ndim == 1 else scores.argmax(1)
-        if self.classes_.dtype.kind in "OUS":
-            return self.classes_[to_numpy(best)]
-        return passage.back(passage.tensor(self.classes_)[best])
+        return decode_labels(passage, self.classes_, best)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -472,16 +469,3 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
                 "solver_": solution.solver,
             }
         )
-
-
-def _encoded(y):
-    """Classes, and the index of each sample's class."""
-    y = to_numpy(y)
-    check_classification_targets(y)
-    classes, labels = np.unique(y, return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(
-            "MaxMarginClassifier needs samples of at least two classes; the number of classes in "
-            f"{len(y)} sample{'s' * (len(y) > 1)} is one class: {classes.tolist()}."
-        )
-    return classes, labels

@@ -20,8 +20,8 @@ from skoverparam.inpainting._kriging import DisplacementKernel, kriging_weights
 from skoverparam.inpainting._neighbors import Block, blocks, most_similar
 from skoverparam.inpainting._patches import Patches, distances, patches
 from skoverparam.inpainting._rings import holes, rings, smooth_filling
-from skoverparam.inpainting._threads import on_threads
 from skoverparam.kernels._activations import ReLU
+from skoverparam.linalg._threads import on_threads
 
 # The feature kernel goes to zero for unlike pixels; the displacement kernel is kept away from
 # zero by this share of a constant, so that far but similar pixels count.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skoverparam.inpainting._threads import on_threads
+from skoverparam.linalg._threads import on_threads
 
 # Positions looked at together while lists of candidates are made.
 _WINDOW_ENTRIES = 2_000_000

@@ -15,11 +15,12 @@ computed on and below the diagonal only.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+from skoverparam.linalg._threads import on_threads
 
 from ._activations import Activation, Block, one, resolve
 
@@ -211,23 +212,14 @@ def _each(
     neither may anything else that `process` touches: gradient modes belong to one thread.
     """
     n_workers = max(1, min(_n_workers(like.device), len(items)))
-    buffers = like.new_empty(n_workers, 5, size)
-    waiting = deque(items)
+    free = deque(like.new_empty(n_workers, 5, size).unbind())
 
-    def work(own: Tensor) -> None:
-        while True:
-            try:
-                item = waiting.popleft()
-            except IndexError:
-                return
-            process(item, own)
+    def work(item: Item) -> None:
+        own = free.pop()
+        process(item, own)
+        free.append(own)
 
-    if n_workers == 1:
-        work(buffers[0])
-        return
-    with ThreadPoolExecutor(n_workers) as threads:
-        for _ in threads.map(work, buffers.unbind()):
-            pass
+    on_threads(work, items, like.device)
 
 
 class _Side:

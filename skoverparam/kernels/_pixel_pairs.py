@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+
+from skoverparam.linalg._threads import on_threads
 
 from ._convolutional_layers import Sources, Upsample
 
@@ -248,19 +249,12 @@ class DisplacementWindow(NamedTuple):
 
 
 def for_each(function: Callable[[Item], None], items: Sequence[Item], like: Tensor) -> None:
-    """Call a function on items, on as many threads as torch may use.
-
-    Torch's own threads meet after every operation, which on a busy machine took ten times as long
-    as all work on one thread. Below `_SERIAL` elements it does not use them.
-    """
-    n_threads = min(torch.get_num_threads(), len(items)) if like.device.type == "cpu" else 1
-    if n_threads < 2 or like.numel() < _SERIAL:
+    """Call a function on items, side by side unless `like` is small."""
+    if like.numel() < _SERIAL:
         for item in items:
             function(item)
-        return
-    with ThreadPoolExecutor(n_threads) as pool:
-        for _ in pool.map(function, items):
-            pass
+    else:
+        on_threads(function, items, like.device)
 
 
 def _tile_length(slab: Tensor) -> int:

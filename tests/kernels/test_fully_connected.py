@@ -157,7 +157,7 @@ def test_tiles_change_nothing(activation, normalize):
 
 @pytest.mark.parametrize("activation", REAL, ids=repr)
 @pytest.mark.parametrize("normalize", [True, False])
-def test_threads_change_nothing(activation, normalize, monkeypatch):
+def test_threads_change_nothing(activation, normalize, request):
     X, Z = draw(90, 5), draw(41, 5, seed=1)
     C = torch.linspace(-1, 1, 100_000, dtype=torch.float64)
     options = {"depth": 2, "activation": activation, "normalize": normalize, "tile_side": 16}
@@ -168,19 +168,18 @@ def test_threads_change_nothing(activation, normalize, monkeypatch):
         yield cosine_ntk_(C.clone(), 2, activation)
 
     alone = list(compute())
-    # The tiles take as many threads as torch says it may use; the setting itself stays alone.
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    request.getfixturevalue("several_threads")
     for one, several in zip(alone, compute(), strict=True):
         assert torch.equal(one, several)
 
 
-def test_an_error_in_a_thread_is_raised(monkeypatch):
+@pytest.mark.usefixtures("several_threads")
+def test_an_error_in_a_thread_is_raised():
     def only_the_probe(c):
         if c.numel() > 3:
             raise ZeroDivisionError("from the user's function")
         return c
 
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     pair = DualPair(only_the_probe, only_the_probe)
     with pytest.raises(ZeroDivisionError, match="from the user's function"):
         fully_connected_ntk(draw(40, 3), activation=pair, tile_side=16)

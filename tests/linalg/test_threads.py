@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from skoverparam.inpainting._threads import on_threads
+from skoverparam.linalg._threads import on_threads
 
 
 @pytest.fixture

@@ -1,0 +1,167 @@
+"""Class labels on one side, columns of targets for a least squares fit on the other."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.utils.multiclass import check_classification_targets
+from torch import Tensor
+
+from skoverparam._arrays import Passage, to_numpy
+from skoverparam._params import check_number
+
+_NAMES = ("onehot", "pm1", "rescaled")
+
+# Published choice of (k, M) by the number of classes, arXiv:2006.07322.
+_RESCALED = ((1000, 15.0, 30.0), (42, 1.0, 15.0), (0, 1.0, 1.0))
+
+
+def encode_labels(y: Any, estimator_name: str) -> tuple[np.ndarray[Any, Any], Any]:
+    """Find the classes, and the index of each sample's class.
+
+    Parameters
+    ----------
+    y : array of shape (n,)
+        Labels of any kind and namespace.
+
+    estimator_name : str
+        For the message when there is one class only.
+
+    Returns
+    -------
+    classes, labels : ndarray of shape (n_classes,) and (n,)
+        The distinct labels, sorted, and indices into them.
+    """
+    y = to_numpy(y)
+    check_classification_targets(y)
+    classes, labels = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{estimator_name} needs samples of at least two classes; the number of classes in "
+            f"{len(y)} sample{'s' * (len(y) > 1)} is one class: {classes.tolist()}."
+        )
+    return classes, labels
+
+
+def decode_labels(passage: Passage, classes: Any, indices: Tensor) -> Any:
+    """Turn indices of classes into labels of the user's kind."""
+    if classes.dtype.kind in "OUS":
+        return classes[to_numpy(indices)]
+    return passage.back(passage.tensor(classes)[indices])
+
+
+def check_target_coding(value: Any) -> None:
+    """Check a ``target_coding`` parameter: a name, or a pair (k, M) of numbers from 1."""
+    if isinstance(value, str) and value in _NAMES:
+        return
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise ValueError(
+            "target_coding must be 'onehot', 'pm1', 'rescaled' or a pair (k, M) of numbers, got "
+            f"{value!r}."
+        )
+    check_number(value[0], "k of target_coding", low=1)
+    check_number(value[1], "M of target_coding", low=1)
+
+
+class TargetCoding(NamedTuple):
+    """Targets of least squares for classification, and the way back from fitted outputs.
+
+    One column a class: the target is `high` for a sample's own class and `low` for the others,
+    and errors of the own class count `k` times. For two classes with k = 1 there is one column,
+    whose sign decides: what a linear rule makes of it is the difference of two columns.
+
+    Attributes
+    ----------
+    n_classes : int
+        Number of classes, at least two.
+
+    high, low : float
+        Targets of the own class and of the others.
+
+    k : float
+        Weight of the own class.
+    """
+
+    n_classes: int
+    high: float
+    low: float
+    k: float = 1.0
+
+    @classmethod
+    def of(cls, target_coding: Any, n_classes: int) -> TargetCoding:
+        """Make the coding that a ``target_coding`` parameter stands for."""
+        if target_coding == "pm1":
+            return cls(n_classes, 1.0, -1.0)
+        if target_coding == "onehot":
+            return cls(n_classes, 1.0, 0.0)
+        if target_coding == "rescaled":
+            k, M = next((k, M) for least, k, M in _RESCALED if n_classes >= least)
+        else:
+            k, M = target_coding
+        return cls(n_classes, float(M), 0.0, float(k))
+
+    @property
+    def single(self) -> bool:
+        """Whether one column stands for two classes."""
+        return self.n_classes == 2 and self.k == 1
+
+    def columns(self, labels: Tensor) -> Tensor:
+        """Make the targets in float64, shape (n, n_classes), or (n, 1) if `single`."""
+        if self.single:
+            return (labels.double() * 2 - 1)[:, None] * self.high
+        own = torch.nn.functional.one_hot(labels.long(), self.n_classes).double()
+        return self.low + (self.high - self.low) * own
+
+    def weights(self, labels: Tensor) -> Tensor | None:
+        """Weights of the errors, of the shape of the targets; None if all are one."""
+        if self.k == 1:
+            return None
+        own = torch.nn.functional.one_hot(labels.long(), self.n_classes).double()
+        return 1 + (self.k - 1) * own
+
+    def scores(self, outputs: Tensor) -> Tensor:
+        """Make decision values of fitted outputs: (n,) for two classes, else (n, n_classes)."""
+        if self.single:
+            return outputs[:, 0]
+        return outputs[:, 1] - outputs[:, 0] if self.n_classes == 2 else outputs
+
+    def decide(self, outputs: Tensor) -> Tensor:
+        """Return the index of the class with the largest output."""
+        scores = self.scores(outputs)
+        return (scores > 0).long() if self.n_classes == 2 else scores.argmax(1)
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """Estimate the probabilities of the classes, shape (n, n_classes).
+
+        The output that minimizes the expected loss is a function of the class's probability p:
+        low + (high - low) p for k = 1, and in general p times M k / (1 + (k - 1) p). Outputs are
+        taken back through it. For k = 1 the nearest point of the probability simplex follows;
+        else values are cut off at 0 and 1 and scaled to the sum 1.
+        """
+        if self.single:
+            above = (0.5 + 0.5 * outputs[:, 0] / self.high).clamp(0, 1)
+            return torch.stack([1 - above, above], 1)
+        share = (outputs - self.low) / (self.high - self.low)
+        if self.k == 1:
+            return project_to_simplex(share)
+        share = share.clamp(0, 1)
+        share = share / (self.k - (self.k - 1) * share)
+        total = share.sum(1, keepdim=True)
+        even = torch.full_like(share, 1 / self.n_classes)
+        return torch.where(total > 0, share / total.clamp_min(1e-300), even)
+
+
+def project_to_simplex(rows: Tensor) -> Tensor:
+    """Nearest point of the probability simplex to each row, shape (n, c).
+
+    The largest entry stays the largest: every entry is lowered by the same amount, and cut off
+    at zero.
+    """
+    ordered = rows.sort(dim=1, descending=True).values
+    excess = ordered.cumsum(1) - 1
+    ranks = torch.arange(1, rows.shape[1] + 1, device=rows.device, dtype=rows.dtype)
+    n_positive = (ordered * ranks > excess).sum(1, keepdim=True)
+    shift = excess.gather(1, n_positive - 1) / n_positive
+    return (rows - shift).clamp_min(0)

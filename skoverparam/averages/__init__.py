@@ -1,0 +1,1 @@
+"""Predictions that are weighted averages of training targets: singular kernels and simplices."""
