@@ -275,6 +275,35 @@ def finite_array(array: Any, name: str, *, n_dims: int = 2) -> np.ndarray[Any, A
     return values
 
 
+def sample_weights(sample_weight: Any, n_samples: int) -> np.ndarray[Any, Any]:
+    """Validate ``sample_weight``: one number >= 0 per sample, ones if it is None.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or None
+        What the user gave.
+
+    n_samples : int
+        How many there must be.
+
+    Returns
+    -------
+    numpy.ndarray
+        The weights in float64.
+    """
+    if sample_weight is None:
+        return np.ones(n_samples)
+    weights = finite_array(sample_weight, "sample_weight", n_dims=1)
+    if len(weights) != n_samples or (weights < 0).any():
+        raise ValueError(
+            f"sample_weight must hold {n_samples} numbers >= 0, got {len(weights)} numbers, the "
+            f"smallest {weights.min(initial=0):g}."
+        )
+    if not weights.any():
+        raise ValueError("sample_weight must not be zero for every sample.")
+    return weights
+
+
 def _finite_tensor(array: Any, name: str, lead: Any) -> torch.Tensor:
     if isinstance(array, torch.Tensor):
         tensor = array.detach()
