@@ -17,7 +17,7 @@ PACKAGE = Path(skoverparam.__file__).parent
 PICTURE = PACKAGE.parent / "docs" / "architecture.md"
 
 BOUNDARY = ("_arrays", "_ids", "_labels", "_params", "_steps", "_config", "_display")
-MATHEMATICS = ("linalg", "kernels", "completion", "inpainting", "margins", "averages")
+MATHEMATICS = ("linalg", "kernels", "completion", "inpainting", "margins", "averages", "nets")
 
 # Who may import whom, besides the standard library and oneself.
 ARROWS = {
@@ -28,10 +28,11 @@ ARROWS = {
     "inpainting": ("torch", "linalg", "kernels"),
     "margins": ("torch", "linalg", "kernels", "numpy", "scipy"),
     "averages": ("torch", "numpy", "scipy"),
+    "nets": ("torch",),
     "theory": ("numpy", "scipy"),
     "estimators": ("boundary", *MATHEMATICS, "numpy", "sklearn"),
     "inspection": ("boundary", *MATHEMATICS, "theory", "numpy", "sklearn"),
-    "model_selection": ("boundary", "linalg", "theory", "numpy", "sklearn"),
+    "model_selection": ("boundary", "linalg", "nets", "theory", "numpy", "sklearn"),
     "datasets": ("theory", "numpy", "sklearn.utils"),
 }
 
