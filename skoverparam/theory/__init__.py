@@ -1,6 +1,8 @@
 """What is predicted: spectra, effective ranks, exact risks and bounds, in closed form."""
 
+from skoverparam.theory._critical_batch_size import critical_batch_size
 from skoverparam.theory._feature_laws import FeatureLaws
+from skoverparam.theory._interpolating_sgd import interpolating_sgd, sgd_mean_squared_error
 from skoverparam.theory._max_margin_risk import (
     linear_classifier_risk,
     max_margin_risk,
@@ -11,10 +13,13 @@ from skoverparam.theory._spectra import effective_ranks, spectrum
 
 __all__ = [
     "FeatureLaws",
+    "critical_batch_size",
     "effective_ranks",
+    "interpolating_sgd",
     "linear_classifier_risk",
     "max_margin_risk",
     "max_margin_risk_bound",
     "minimum_norm_risk",
+    "sgd_mean_squared_error",
     "spectrum",
 ]

@@ -81,6 +81,14 @@ def vector(value: Any, name: str, *, length: int | None = None, of: str = "") ->
     return array
 
 
+def matrix(value: Any, name: str) -> FloatArray:
+    """Check that a parameter is a matrix of finite numbers, and make it float64."""
+    array = _finite(value, name)
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"{name} must be two-dimensional and not empty, got shape {array.shape}.")
+    return array
+
+
 def variances(value: Any, name: str = "spectrum", *, length: int | None = None) -> FloatArray:
     """Check that a parameter is a vector of variances: none negative, not all zero."""
     of = " (n_features)" if length is not None else ""
