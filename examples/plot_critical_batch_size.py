@@ -67,7 +67,7 @@ plt.show()
 # The same for a kernel
 # ---------------------
 # A kernel matrix takes the place of the design. The Laplace kernel on scanned digits has a
-# critical batch of three samples, however many there are. With its 40 largest eigenvalues flattened
+# critical batch of three samples, however many there are. With 40 large eigenvalues flattened
 # it could be in the hundreds: the trace over the new largest one, if the samples had equal norms.
 
 pixels = load_digits().data / 16
