@@ -260,10 +260,10 @@ def generalized_exponential(
         L, the distance at which the kernel falls to 1/e.
 
     exponent : float, default=1.0
-        q, at most `p_norm`. Smaller powers are rougher.
+        The power q, at most `p_norm`. Smaller powers are rougher.
 
     p_norm : float, default=2.0
-        p, positive and at most 2.
+        The norm's p, positive and at most 2.
 
     Returns
     -------
@@ -281,8 +281,8 @@ def generalized_exponential(
 
     See Also
     --------
-    laplace : q = 1 and p = 2.
-    sklearn.metrics.pairwise.laplacian_kernel : q = p = 1 with ``gamma = 1 / bandwidth``.
+    laplace : The one with q = 1 and p = 2.
+    sklearn.metrics.pairwise.laplacian_kernel : The one with q = p = 1, ``gamma=1 / bandwidth``.
 
     Notes
     -----
