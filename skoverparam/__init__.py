@@ -10,6 +10,10 @@ from skoverparam.estimators import (
     NTKImageCompleter,
     NTKInteractionRegressor,
     NTKMatrixCompleter,
+    RandomFeatureClassifier,
+    RandomFeatureRegressor,
+    SingularKernelClassifier,
+    SingularKernelRegressor,
 )
 
 __version__ = _version("skoverparam")
@@ -33,6 +37,12 @@ __all__ = [
     # linear models
     "MaxMarginClassifier",
     "MinNormRegressor",
+    # random features
+    "RandomFeatureClassifier",
+    "RandomFeatureRegressor",
+    # weighted averages
+    "SingularKernelClassifier",
+    "SingularKernelRegressor",
     # settings of the process
     "config_context",
     "get_config",

@@ -5,6 +5,14 @@ from skoverparam.estimators._interaction_regressor import NTKInteractionRegresso
 from skoverparam.estimators._matrix_completer import NTKMatrixCompleter
 from skoverparam.estimators._max_margin import MaxMarginClassifier
 from skoverparam.estimators._min_norm import MinNormRegressor
+from skoverparam.estimators._random_features import (
+    RandomFeatureClassifier,
+    RandomFeatureRegressor,
+)
+from skoverparam.estimators._singular_kernel import (
+    SingularKernelClassifier,
+    SingularKernelRegressor,
+)
 
 __all__ = [
     "MaxMarginClassifier",
@@ -12,4 +20,8 @@ __all__ = [
     "NTKImageCompleter",
     "NTKInteractionRegressor",
     "NTKMatrixCompleter",
+    "RandomFeatureClassifier",
+    "RandomFeatureRegressor",
+    "SingularKernelClassifier",
+    "SingularKernelRegressor",
 ]

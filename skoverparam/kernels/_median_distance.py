@@ -10,7 +10,7 @@ _MOST_ROWS = 1000
 
 
 def median_distance(X: Tensor, p_norm: float = 2.0) -> float:
-    """Median distance between two different rows, those at distance zero left out.
+    """Median distance between two different rows.
 
     Parameters
     ----------
@@ -30,6 +30,8 @@ def median_distance(X: Tensor, p_norm: float = 2.0) -> float:
         some = torch.randperm(len(X), generator=torch.Generator().manual_seed(0))[:_MOST_ROWS]
         X = X[some.to(X.device)]
     X = X.double()
-    distances = torch.pdist(X - X.mean(0), p=p_norm)
+    # A sample that counts twice is no other sample.
+    X = torch.unique(X - X.mean(0), dim=0)
+    distances = torch.pdist(X, p=p_norm)
     distances = distances[distances > 0]
     return float(distances.median()) if len(distances) else 1.0

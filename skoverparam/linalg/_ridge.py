@@ -77,7 +77,7 @@ def ridge_solution(
     if ridge == 0:
         least = minimum_norm(Z, Y, rcond=rcond)
         return RidgeSolution(least.coef, least.rank, least.singular_values, "svd")
-    rcond = default_rcond(*Z.shape, Z.dtype) if rcond is None else rcond
+    rcond = default_rcond(len(Z), Z.shape[1], Z.dtype) if rcond is None else rcond
     U, S, V, values = thin_svd(Z, rcond)
     return RidgeSolution(V @ _shrunk(S, U.T @ Y, ridge), len(S), values, "svd")
 
@@ -86,7 +86,7 @@ def ridges_path(
     Z: Tensor, Y: Tensor, ridges: list[float], *, rcond: float | None = None
 ) -> Iterator[Tensor]:
     """Yield the solution for every ridge, zero among them, from one decomposition."""
-    rcond = default_rcond(*Z.shape, Z.dtype) if rcond is None else rcond
+    rcond = default_rcond(len(Z), Z.shape[1], Z.dtype) if rcond is None else rcond
     U, S, V, _ = thin_svd(Z, rcond)
     UY = U.T @ Y
     for ridge in ridges:
