@@ -174,7 +174,8 @@ def minimum_norm_path(
     cannot be fitted.
 
     Cost for features, with n < D: about D / 96 decompositions of (n, n + 96) matrices and
-    :math:`n D^2 (1 + t / 2)` multiplications, in place of D decompositions. Numerical ranks are
+    :math:`n D^2 (1 + t / 2)` multiplications, in place of D decompositions. A size that is more
+    than 96 from the one before gets a decomposition of its own. Numerical ranks are
     decided column by column between anchors: close to the cut-off they can differ from those of
     separate decompositions, as those of two decompositions do.
 

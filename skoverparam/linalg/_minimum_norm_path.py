@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skoverparam.linalg._minimum_norm import default_rcond, rank_above
+from skoverparam.linalg._minimum_norm import default_rcond, rank_above, thin_svd
 
 # Columns between two anchors: fewer mean more decompositions, more mean longer bases.
 _BLOCK = 96
@@ -140,8 +140,10 @@ class _Features:
 
     def __init__(self, X: Tensor, Y: Tensor, readout: Tensor | None) -> None:
         self.A, self.Y, self.readout = X, Y, readout
-        # Right singular vectors V, or their images.
+        # Right singular vectors V, or their images: a product that is put off as long as only
+        # single solutions go through it.
         self.basis = X.new_zeros(0 if readout is None else len(readout), 0)
+        self.landed: Tensor | None = None
 
     def steps(self, anchor: _Anchor, block: _Block, ahead: Tensor) -> _Steps:
         Y, S, (r, m) = self.Y, anchor.S[:, None], block.UB.shape
@@ -168,10 +170,17 @@ class _Features:
         miss = _hypot(miss_U, known * Qy[:, None] - fit_Q)
         return _Steps(W, residuals, _relative(miss, block, ahead, W, Y))
 
+    def land(self, anchor: _Anchor, V: Tensor) -> None:
+        self.landed = V
+
     def image(self, anchor: _Anchor, block: _Block, W: Tensor) -> Tensor:
         r, (k, t) = len(anchor.S), W.shape[1:]
         inner, outer = W[:r].reshape(r, k * t), W[r:].reshape(-1, k * t)
         last = anchor.size + len(outer)
+        if self.landed is not None and not len(outer):
+            image = self._read(self.landed @ inner)
+            return image.view(-1, k, t)
+        self._settle()
         if self.readout is not None:
             image = self.basis @ inner + self.readout[:, anchor.size : last] @ outer
         else:
@@ -179,12 +188,20 @@ class _Features:
         return image.view(-1, k, t)
 
     def advance(self, old: _Anchor, new: _Anchor, v: Tensor) -> None:
+        self._settle()
         inner, outer = v[: len(old.S)], v[len(old.S) :]
         if self.readout is None:
             self.basis = torch.cat([self.basis @ inner, outer])
         else:
             columns = self.readout[:, old.size : new.size]
             self.basis = self.basis @ inner + columns @ outer
+
+    def _read(self, coef: Tensor) -> Tensor:
+        return coef if self.readout is None else self.readout[:, : len(coef)] @ coef
+
+    def _settle(self) -> None:
+        if self.landed is not None:
+            self.basis, self.landed = self._read(self.landed), None
 
     def at(self, anchor: _Anchor, rank: int) -> tuple[Tensor, Tensor]:
         Uy = anchor.U.T @ self.Y
@@ -230,6 +247,10 @@ class _Samples:
         if self.readout is not None:
             basis = self.readout @ basis
         return _apply(basis, W)
+
+    def land(self, anchor: _Anchor, V: Tensor) -> None:
+        self.inside = V.T @ self.Y[: anchor.size]
+        self.outside = (self.Y[: anchor.size] - V @ self.inside).square().sum(0)
 
     def advance(self, old: _Anchor, new: _Anchor, v: Tensor) -> None:
         target = torch.cat([self.inside, self.Y[old.size : new.size]])
@@ -331,6 +352,14 @@ def solutions(
     kept = floor if cuts else rcond
     place, length = 0, longest
     while place < len(dims):
+        if dims[place] - anchor.size > longest:
+            # Far ahead: a decomposition of its own costs less than those on the way.
+            U, S, V, _ = thin_svd(A[:, : dims[place]], kept)
+            anchor, length = _Anchor(dims[place], U, S), longest
+            path.land(anchor, V)
+            yield _at_anchor(path, anchor, rank_above(S, rcond), place)
+            place += 1
+            continue
         stop = min(anchor.size + length, A.shape[1], dims[place] if cuts else A.shape[1])
         ahead = [d - anchor.size for d in dims[place : bisect_right(dims, stop)]]
         block = _append(anchor, A[:, anchor.size : stop], kept, bare=cuts or not ahead)
@@ -357,17 +386,20 @@ def solutions(
         anchor, v = _next(previous, block, n_columns, kept)
         path.advance(previous, anchor, v)
         if dims[place] == anchor.size:
-            rank = rank_above(anchor.S, rcond)
-            W, residuals = path.at(anchor, rank)
-            nothing = _append(anchor, A[:, :0], kept, bare=True)
-            yield Solutions(
-                slice(place, place + 1),
-                path.image(anchor, nothing, W[:, None]),
-                torch.linalg.vector_norm(W, dim=0)[None],
-                residuals[None],
-                [rank],
-            )
+            yield _at_anchor(path, anchor, rank_above(anchor.S, rcond), place)
             place += 1
+
+
+def _at_anchor(path: _Features | _Samples, anchor: _Anchor, rank: int, place: int) -> Solutions:
+    W, residuals = path.at(anchor, rank)
+    nothing = _append(anchor, anchor.U[:, :0], 0.0, bare=True)
+    return Solutions(
+        slice(place, place + 1),
+        path.image(anchor, nothing, W[:, None]),
+        torch.linalg.vector_norm(W, dim=0)[None],
+        residuals[None],
+        [rank],
+    )
 
 
 def _append(anchor: _Anchor, B: Tensor, rcond: float, *, bare: bool) -> _Block:

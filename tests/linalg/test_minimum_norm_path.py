@@ -110,7 +110,8 @@ def test_some_sizes_only(axis):
     X, y = gaussian(50, 300) if axis == "features" else gaussian(300, 50), None
     y = gaussian(len(X), seed=1)
     whole = minimum_norm_path(X, y, axis=axis)
-    dims = [1, 49, 50, 51, 177, 299]
+    # Some of them far from the one before, and others next to one that is.
+    dims = [1, 49, 50, 51, 177, 178, 181, 299, 300]
     some = minimum_norm_path(X, y, dims, axis=axis)
     for values, all_values in zip(some, whole, strict=True):
         expected = all_values[[d - 1 for d in dims]]
