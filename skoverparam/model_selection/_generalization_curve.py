@@ -306,14 +306,15 @@ def _fit_scores(estimator, part, scorer, param_name, param_range):
     """Scores of one fit, and the shape of the training part."""
     X_train, y_train, X_test, y_test = part.data()
     size, value = _shape(X_train), param_range[0].item()
-    if param_name in _OF_DATA:
+    of_data = param_name in _OF_DATA and param_name not in estimator.get_params()
+    if of_data:
         check_integer(value, param_name, low=1, high=size[_OF_DATA.index(param_name)])
-    if param_name == "n_samples":
-        X_train, y_train = _rows(X_train, np.arange(value)), _rows(y_train, np.arange(value))
-    elif param_name == "n_features":
-        X_train, X_test = _columns(X_train, value), _columns(X_test, value)
-    else:
+    if not of_data:
         estimator.set_params(**{param_name: value})
+    elif param_name == "n_samples":
+        X_train, y_train = _rows(X_train, np.arange(value)), _rows(y_train, np.arange(value))
+    else:
+        X_train, X_test = _columns(X_train, value), _columns(X_test, value)
     estimator.fit(X_train, y_train)
     return (scorer(estimator, X_train, y_train), scorer(estimator, X_test, y_test)), size
 

@@ -131,6 +131,32 @@ def test_any_estimator_over_columns(data):
     np.testing.assert_allclose(again.test_scores, curve.test_scores)
 
 
+class FirstColumns(Ridge):
+    """A model with a parameter called like the number of columns of the data."""
+
+    def __init__(self, n_features=1):
+        super().__init__(alpha=1e-3)
+        self.n_features = n_features
+
+    def fit(self, X, y):
+        assert X.shape[1] == 50, "all columns are shown"
+        super().fit(X[:, : self.n_features], y)
+        self.n_features_in_ = 50
+        return self
+
+    def predict(self, X):
+        return X[:, : self.n_features] @ self.coef_ + self.intercept_
+
+
+def test_a_parameter_of_the_estimator_comes_before_columns_of_the_data(data):
+    X, y = data
+    cv = ShuffleSplit(2, random_state=0)
+    options = {"param_name": "n_features", "param_range": [3, 29, 50], "cv": cv}
+    own = generalization_curve(FirstColumns(), X, y, **options)
+    shown = generalization_curve(Ridge(alpha=1e-3), X, y, **options)
+    np.testing.assert_allclose(own.test_scores, shown.test_scores, rtol=1e-9)
+
+
 def test_any_parameter_of_any_estimator(data):
     X, y = data
     alphas = np.logspace(-3, 3, 4)
