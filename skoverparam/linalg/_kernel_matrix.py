@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from skoverparam.linalg._kernel_matvec import evaluate, kernel_matvec, tile_bytes
+from skoverparam.linalg._lower_blocks import LowerBlocks
 
 # Rows for which a diagonal is read off a small kernel matrix, for kernels that know no better.
 _DIAGONAL_ROWS = 32
@@ -27,12 +29,15 @@ class KernelMatrix:
         The points.
 
     block_bytes : int, default=None
-        Size of the tiles in which it is evaluated. None takes what stays in the cache.
+        Size of the tiles in which it is evaluated. None takes what suits the device.
 
     Attributes
     ----------
     n : int
         Number of points.
+
+    stored : LowerBlocks or None
+        What :meth:`store` has kept.
     """
 
     def __init__(self, kernel: Any, X: Tensor, *, block_bytes: int | None = None) -> None:
@@ -42,8 +47,8 @@ class KernelMatrix:
         self.kernel = kernel
         self.X = X
         self.n = len(X)
+        self.stored: LowerBlocks | None = None
         self._block_bytes = tile_bytes(X.device) if block_bytes is None else block_bytes
-        self._tiles: list[tuple[slice, slice, Tensor]] | None = None
 
     def diagonal(self) -> Tensor:
         """``K_ii``, in the precision of the points."""
@@ -65,46 +70,57 @@ class KernelMatrix:
         """``K[rows] V`` for a tensor of indices and coefficients of shape (n, c)."""
         return kernel_matvec(self.kernel, self.X[rows], self.X, V, block_bytes=self._block_bytes)
 
-    def product(self, V: Tensor) -> Tensor:
-        """``K V`` for V of shape (n, c), in the precision of V; tiles are stored or made anew."""
-        out = torch.zeros_like(V)
-        for rows, columns, tile in self._lower_tiles(V.dtype):
-            out[rows] += tile @ V[columns]
+    def product(self, V: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """``K V`` for V of shape (n, c), with entries computed in ``dtype``, by default V's.
+
+        Stored entries are used if they are that precise. The result has the precision of V.
+        """
+        dtype = V.dtype if dtype is None else dtype
+        if self.stored is not None and _precise(self.stored.dtype, dtype):
+            return self.stored.symmetric_product(V).to(V.dtype)
+        coefficients = V.to(dtype)
+        out = torch.zeros_like(coefficients)
+        side = max(1, int((self._block_bytes / dtype.itemsize) ** 0.5))
+        room = coefficients.new_empty(min(side, self.n) ** 2)
+        for rows, columns in self._tiles(side):
+            shape = (rows.stop - rows.start, columns.stop - columns.start)
+            tile = self._tile(rows, columns, room[: shape[0] * shape[1]].view(shape))
+            out[rows] += tile @ coefficients[columns]
             if rows != columns:
-                out[columns] += tile.T @ V[rows]
-        return out
+                out[columns] += tile.T @ coefficients[rows]
+        return out.to(V.dtype)
 
     def store(self, dtype: torch.dtype) -> None:
-        """Keep the tiles of the lower triangle: half the memory, each used twice a product."""
-        self._tiles = [
-            (rows, columns, tile.to(dtype, copy=True))
-            for rows, columns, tile in self._evaluated(dtype)
-        ]
+        """Keep the lower triangle, block by block, for the products to come."""
+        self.stored = self.lower(dtype)
 
-    def lower(self, dtype: torch.dtype, out: Tensor | None = None) -> Tensor:
-        """Write the tiles of the lower triangle into ``out``, shape (n, n); the rest is left."""
+    def lower(self, dtype: torch.dtype, out: LowerBlocks | None = None) -> LowerBlocks:
+        """Evaluate the lower triangle; blocks on the diagonal are symmetric in full."""
         if out is None:
-            out = torch.empty(self.n, self.n, dtype=dtype, device=self.X.device)
-        for rows, columns, tile in self._evaluated(dtype):
-            out[rows, columns] = tile
+            out = LowerBlocks(self.n, dtype, self.X.device)
+        for rows, block in zip(out.rows, out.blocks, strict=True):
+            width = max(1, self._block_bytes // (dtype.itemsize * len(block)))
+            for j in range(0, rows.start, width):
+                columns = slice(j, min(j + width, rows.start))
+                self._write(rows, columns, block[:, columns])
+            self._write(rows, rows, block[:, rows])
         return out
 
-    def _lower_tiles(self, dtype: torch.dtype) -> Any:
-        if self._tiles is None:
-            yield from self._evaluated(dtype)
-            return
-        for rows, columns, tile in self._tiles:
-            yield rows, columns, tile.to(dtype)
-
-    def _evaluated(self, dtype: torch.dtype) -> Any:
-        X = self.X.to(dtype)
-        side = max(1, int((self._block_bytes / X.element_size()) ** 0.5))
-        room = X.new_empty(min(side, self.n) ** 2)
+    def _tiles(self, side: int) -> Iterator[tuple[slice, slice]]:
         for i in range(0, self.n, side):
-            rows = slice(i, min(i + side, self.n))
             for j in range(0, i + 1, side):
-                columns = slice(j, min(j + side, self.n))
-                shape = (rows.stop - i, columns.stop - j)
-                out = room[: shape[0] * shape[1]].view(shape)
-                other = None if i == j else X[columns]
-                yield rows, columns, evaluate(self.kernel, X[rows], other, out)
+                yield slice(i, min(i + side, self.n)), slice(j, min(j + side, self.n))
+
+    def _tile(self, rows: slice, columns: slice, room: Tensor) -> Tensor:
+        X = self.X[rows].to(room.dtype)
+        Z = None if rows == columns else self.X[columns].to(room.dtype)
+        return evaluate(self.kernel, X, Z, room)
+
+    def _write(self, rows: slice, columns: slice, place: Tensor) -> None:
+        tile = self._tile(rows, columns, place)
+        if tile is not place:
+            place.copy_(tile)
+
+
+def _precise(have: torch.dtype, want: torch.dtype) -> bool:
+    return torch.finfo(have).eps <= torch.finfo(want).eps

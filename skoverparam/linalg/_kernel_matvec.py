@@ -11,15 +11,16 @@ from torch import Tensor
 # kernel(X, Z) -> (n, m); kernel(X) -> (n, n), symmetric with an exact diagonal.
 Kernel = Callable[..., Tensor]
 
-# Tiles of this size stay in the cache together with what a kernel needs to compute them.
-CACHE_BYTES = 4 * 2**20
-# On an accelerator a launch costs more than a tile of the cache's size.
-ACCELERATOR_BYTES = 256 * 2**20
+# A tile is written by a kernel, which goes through the cores' caches on its own, and then read
+# once by a product: it should stay in the last cache, and be worth the start of a few threads.
+_CPU_BYTES = 16 * 2**20
+# On an accelerator a launch costs more than a tile of a cache's size.
+_ACCELERATOR_BYTES = 256 * 2**20
 
 
 def tile_bytes(device: torch.device) -> int:
     """Bytes of a tile that suits a device."""
-    return CACHE_BYTES if device.type == "cpu" else ACCELERATOR_BYTES
+    return _CPU_BYTES if device.type == "cpu" else _ACCELERATOR_BYTES
 
 
 def kernel_matvec(
@@ -42,7 +43,7 @@ def kernel_matvec(
         Coefficients. The result has their precision.
 
     block_bytes : int, default=None
-        Size of a tile of ``K(X, Z)``. None takes what stays in the cache.
+        Size of a tile of ``K(X, Z)``. None takes what suits the device.
 
     Returns
     -------

@@ -41,6 +41,7 @@ def rp_cholesky(
     generator: torch.Generator,
     block_size: int | None = None,
     tol: float | None = None,
+    start: RPCholesky | None = None,
 ) -> RPCholesky:
     """Partial Cholesky factor with pivots drawn from the residual diagonal.
 
@@ -67,6 +68,9 @@ def rp_cholesky(
         Stop when the trace of the residual is at most ``tol`` times that of K; None for the
         rounding error of the columns' precision.
 
+    start : RPCholesky, default=None
+        A factor of the same matrix to go on from.
+
     Returns
     -------
     RPCholesky
@@ -88,6 +92,10 @@ def rp_cholesky(
     F = diagonal.new_zeros(n, rank)
     pivots = torch.empty(rank, dtype=torch.int64, device=diagonal.device)
     found, empty = 0, 0
+    if start is not None:
+        found = len(start.pivots)
+        F[:, :found], pivots[:found] = start.factor, start.pivots
+        left = start.residual_diagonal
     while found < rank and empty < _EMPTY_BLOCKS and float(left.sum()) > enough:
         drawn = _draw(left, min(block, rank - found), generator)
         C = columns(drawn)

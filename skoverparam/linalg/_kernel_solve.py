@@ -1,0 +1,325 @@
+"""Kernel interpolation and ridge regression: one system, several solvers, one result."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from skoverparam.linalg import _kernel_cholesky, _kernel_pcg
+from skoverparam.linalg._kernel_matrix import KernelMatrix
+from skoverparam.linalg._kernel_matvec import Kernel, tile_bytes
+from skoverparam.linalg._kernel_plan import Candidate, KernelPlan, candidates, make_plan
+from skoverparam.linalg._kernel_system import (
+    KernelSystem,
+    Prepared,
+    Solver,
+    SolverOptions,
+    SolverStep,
+)
+
+_SOLVERS: dict[str, Solver] = {
+    "cholesky": _kernel_cholesky.steps,
+    "pcg": _kernel_pcg.steps,
+}
+SOLVERS = ("auto", *_SOLVERS)
+
+
+Step = TypeVar("Step")
+
+
+class KernelStep(NamedTuple):
+    """Where a solve stands.
+
+    Attributes
+    ----------
+    dual_coef : Tensor of shape (n, c) or (m, c)
+        Coefficients so far.
+
+    centers : Tensor of shape (m,), int64, or None
+        Indices of the points that have coefficients; None is all of them.
+
+    n_iter : int
+        Passes over the matrix so far.
+
+    residual : float
+        Largest relative residual, by the solver's own count until the last step.
+
+    solution : KernelSolution or None
+        The result, in the last step.
+    """
+
+    dual_coef: Tensor
+    centers: Tensor | None
+    n_iter: int
+    residual: float
+    solution: KernelSolution | None
+
+
+@dataclass(frozen=True)
+class KernelSolution:
+    """Dual coefficients A of ``(K + ridge W^-1) A = Y``, with what they are worth.
+
+    Attributes
+    ----------
+    dual_coef : Tensor of shape (n, c) or (m, c)
+        The coefficients, float64.
+
+    centers : Tensor of shape (m,), int64, or None
+        Indices of the points that have coefficients; None is all of them.
+
+    residual : Tensor of shape (c,)
+        Relative residuals ``||Y - (K + ridge W^-1) A|| / ||Y||``, computed at the end with entries
+        in float64.
+
+    converged : bool
+        Whether the residuals are at most the tolerance.
+
+    n_iter : int
+        Passes over the matrix; 0 for a direct solver.
+
+    solver : str
+        What was used in the end.
+
+    jitter : float
+        What was added to the diagonal for a factor to exist. Where residuals are small, it has
+        been refined away.
+
+    condition_estimate : float
+        A lower bound of the condition number, NaN where nothing is known.
+
+    loo_residuals : Tensor of shape (n, c) or None
+        Targets minus leave-one-out predictions, where they were asked for.
+
+    plan : KernelPlan
+        What was expected of the solvers, and the choice.
+
+    remark : str
+        What went differently, and what to change; empty if all is well.
+    """
+
+    dual_coef: Tensor
+    centers: Tensor | None
+    residual: Tensor
+    converged: bool
+    n_iter: int
+    solver: str
+    jitter: float
+    condition_estimate: float
+    loo_residuals: Tensor | None
+    plan: KernelPlan
+    remark: str
+    _system: KernelSystem
+    _options: SolverOptions
+    _prepared: Prepared | None
+
+    def solve(self, Y: Tensor, *, weights: Tensor | None = None) -> KernelSolution:
+        """Solve for other targets, with the factor or the preconditioner that is there."""
+        system = replace(self._system, targets=Y, weights=_weights_columns(weights))
+        return self._again(system)
+
+    def at_ridge(self, ridge: float) -> KernelSolution:
+        """Solve for another ridge.
+
+        A preconditioner is adapted, and a stored matrix used, as they are; eigenvectors make it a
+        product; a Cholesky factor has to be made again.
+        """
+        return self._again(replace(self._system, ridge=float(ridge)))
+
+    def _again(self, system: KernelSystem) -> KernelSolution:
+        walk = (
+            _SOLVERS[self.solver](system, self._options)
+            if self._prepared is None
+            else self._prepared.steps(system, self._options)
+        )
+        return _finished(system, self._options, _last(walk), self.solver, self.plan)
+
+
+def kernel_solve(
+    kernel: Kernel,
+    X: Tensor,
+    Y: Tensor,
+    *,
+    ridge: float = 0.0,
+    weights: Tensor | None = None,
+    solver: str = "auto",
+    tol: float = 1e-6,
+    max_iter: int = 200,
+    rank: int | None = None,
+    n_centers: int | None = None,
+    loo: bool = False,
+    memory_budget: int,
+    generator: torch.Generator,
+) -> KernelSolution:
+    """Drive :func:`kernel_solve_steps` to its end."""
+    walk = kernel_solve_steps(
+        kernel,
+        X,
+        Y,
+        ridge=ridge,
+        weights=weights,
+        solver=solver,
+        tol=tol,
+        max_iter=max_iter,
+        rank=rank,
+        n_centers=n_centers,
+        loo=loo,
+        memory_budget=memory_budget,
+        generator=generator,
+    )
+    solution = _last(walk).solution
+    assert solution is not None
+    return solution
+
+
+def kernel_solve_steps(
+    kernel: Kernel,
+    X: Tensor,
+    Y: Tensor,
+    *,
+    ridge: float = 0.0,
+    weights: Tensor | None = None,
+    solver: str = "auto",
+    tol: float = 1e-6,
+    max_iter: int = 200,
+    rank: int | None = None,
+    n_centers: int | None = None,
+    loo: bool = False,
+    memory_budget: int,
+    generator: torch.Generator,
+) -> Iterator[KernelStep]:
+    """Solve ``(K + ridge W^-1) A = Y`` step by step.
+
+    Parameters
+    ----------
+    kernel : callable
+        ``kernel(X, Z=None) -> (n, m)``, positive semidefinite.
+
+    X : Tensor of shape (n, d)
+        Points. All is computed with float64 copies of them.
+
+    Y : Tensor of shape (n, c)
+        Targets.
+
+    ridge : float, default=0.0
+        Not scaled by n. 0 interpolates.
+
+    weights : Tensor of shape (n,) or (n, c), default=None
+        Positive weights of the squared errors, for all targets or for each.
+
+    solver : {"auto", "cholesky", "pcg"}, default="auto"
+        "auto" takes what is expected to be fastest within the memory.
+
+    tol : float, default=1e-6
+        Relative residual at which an iterative solver stops. Direct ones go as far as float64.
+
+    max_iter : int, default=200
+        Most passes of an iterative solver.
+
+    rank : int, default=None
+        Of the preconditioner.
+
+    n_centers : int, default=None
+        Points that get coefficients, for solvers that restrict them.
+
+    loo : bool, default=False
+        Whether leave-one-out residuals are wanted: an exact solver then, in float64.
+
+    memory_budget : int
+        Bytes beside X and Y.
+
+    generator : torch.Generator
+        CPU generator of the draws.
+
+    Yields
+    ------
+    KernelStep
+
+    Raises
+    ------
+    MemoryError
+        Before any work, if no solver fits.
+    """
+    X, Y = X.double(), Y.double()
+    found = candidates(
+        len(X), X.shape[1], Y.shape[1], device=X.device, rank=rank, tile_bytes=tile_bytes(X.device)
+    )
+    plan, chosen = make_plan(found, len(X), solver=solver, memory_budget=memory_budget)
+    system = KernelSystem(KernelMatrix(kernel, X), Y, float(ridge), _weights_columns(weights))
+    options = SolverOptions(
+        generator=generator,
+        tol=tol,
+        max_iter=max_iter,
+        memory_budget=memory_budget,
+        rank=rank,
+        n_centers=n_centers,
+        precision=_DTYPES[chosen.precision],
+        stored=chosen.stored,
+    )
+    last: SolverStep | None = None
+    for last in _SOLVERS[chosen.solver](system, options):
+        if last.status == "running":
+            yield KernelStep(last.coef, last.centers, last.n_iter, last.residual, None)
+    assert last is not None
+    solution = _finished(system, options, last, chosen.solver, plan)
+    yield KernelStep(
+        solution.dual_coef,
+        solution.centers,
+        solution.n_iter,
+        float(solution.residual.max()),
+        solution,
+    )
+
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def _finished(
+    system: KernelSystem,
+    options: SolverOptions,
+    last: SolverStep,
+    solver: str,
+    plan: KernelPlan,
+) -> KernelSolution:
+    residual = system.relative(system.residual(last.coef))
+    return KernelSolution(
+        dual_coef=last.coef,
+        centers=last.centers,
+        residual=residual,
+        converged=bool((residual <= options.tol).all()),
+        n_iter=last.n_iter,
+        solver=solver,
+        jitter=last.jitter,
+        condition_estimate=last.condition_estimate,
+        loo_residuals=None,
+        plan=plan,
+        remark=last.remark,
+        _system=system,
+        _options=options,
+        _prepared=last.prepared,
+    )
+
+
+def _last(walk: Iterator[Step]) -> Step:
+    return deque(walk, maxlen=1).pop()
+
+
+def _weights_columns(weights: Tensor | None) -> Tensor | None:
+    if weights is None:
+        return None
+    weights = weights.double()
+    return weights[:, None] if weights.ndim == 1 else weights
+
+
+__all__ = [
+    "Candidate",
+    "KernelPlan",
+    "KernelSolution",
+    "KernelStep",
+    "kernel_solve",
+    "kernel_solve_steps",
+]

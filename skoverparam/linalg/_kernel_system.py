@@ -1,0 +1,164 @@
+"""The linear system of kernel interpolation and kernel ridge regression, and its true residual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from skoverparam.linalg._kernel_matrix import KernelMatrix
+
+
+@dataclass(frozen=True)
+class KernelSystem:
+    """``(K + ridge W^-1) A = Y``, column by column.
+
+    Attributes
+    ----------
+    matrix : KernelMatrix
+        K, of order n.
+
+    targets : Tensor of shape (n, c), float64
+        Y.
+
+    ridge : float
+        Not negative.
+
+    weights : Tensor of shape (n, 1) or (n, c), float64, or None
+        Positive; a single column holds for all targets. None is 1 everywhere.
+    """
+
+    matrix: KernelMatrix
+    targets: Tensor
+    ridge: float
+    weights: Tensor | None = None
+
+    def shift(self) -> Tensor | None:
+        """``ridge W^-1``, of shape (n, 1) or (n, c); None if there is no ridge."""
+        if self.ridge == 0:
+            return None
+        if self.weights is None:
+            return torch.full_like(self.targets[:, :1], self.ridge)
+        return self.ridge / self.weights
+
+    def residual(self, coef: Tensor) -> Tensor:
+        """``Y - (K + ridge W^-1) A`` in float64, by entries of K computed in float64."""
+        R = self.targets - self.matrix.product(coef)
+        shift = self.shift()
+        return R if shift is None else R.sub_(shift * coef)
+
+    def columns(self, chosen: Tensor) -> KernelSystem:
+        """Return the system of some of the targets."""
+        weights = self.weights
+        if weights is not None and weights.shape[1] > 1:
+            weights = weights[:, chosen]
+        return replace(self, targets=self.targets[:, chosen], weights=weights)
+
+    def relative(self, R: Tensor) -> Tensor:
+        """Norm of a residual's columns over those of Y; 0 over 0 is 0."""
+        norms = torch.linalg.vector_norm(self.targets, dim=0)
+        return torch.linalg.vector_norm(R, dim=0) / torch.where(norms > 0, norms, 1.0)
+
+
+class SolverStep(NamedTuple):
+    """Where a solver stands: every solver is a generator of these.
+
+    Attributes
+    ----------
+    coef : Tensor of shape (n, c) or (m, c), float64
+        Dual coefficients, of all points or of the centers.
+
+    n_iter : int
+        Passes over the matrix so far; 0 for a direct solver.
+
+    residual : float
+        Largest relative residual, by the solver's own count: an estimate. NaN where it has none.
+
+    status : {"running", "solved", "slow", "stalled", "max_iter"}
+        The last step says anything but "running". "slow" means that another solver is expected
+        to be faster from here.
+
+    centers : Tensor of shape (m,), int64, or None
+        Indices of the points that have coefficients; None is all of them.
+
+    prepared : Prepared or None
+        What serves again for other targets and ridges, in the last step.
+
+    jitter : float
+        What was added to the diagonal for a factor to exist.
+
+    condition_estimate : float
+        Of the system that was solved; NaN where nothing is known.
+
+    remark : str
+        What the user should know, and what to change. Empty if all is well.
+    """
+
+    coef: Tensor
+    n_iter: int
+    residual: float
+    status: str = "running"
+    centers: Tensor | None = None
+    prepared: Prepared | None = None
+    jitter: float = 0.0
+    condition_estimate: float = float("nan")
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class SolverOptions:
+    """What a solver is told besides the system.
+
+    Attributes
+    ----------
+    generator : torch.Generator
+        CPU generator of its draws.
+
+    tol : float
+        Relative residual, true and per column, at which an iterative solver stops.
+
+    max_iter : int
+        Most passes over the matrix.
+
+    memory_budget : int
+        Bytes it may allocate.
+
+    rank : int or None
+        Columns of a preconditioner; None leaves it to the solver.
+
+    n_centers : int or None
+        Points with coefficients, for solvers that restrict them; None leaves it to the solver.
+
+    precision : torch.dtype
+        Of a factor, or of the entries of K in products: what the plan has room for.
+
+    stored : bool
+        Whether an iterative solver keeps K.
+
+    slow_after : float
+        Passes that cost as much as the next best solver.
+    """
+
+    generator: torch.Generator
+    tol: float = 1e-6
+    max_iter: int = 200
+    memory_budget: int = 2**32
+    rank: int | None = None
+    n_centers: int | None = None
+    precision: torch.dtype = torch.float64
+    stored: bool = False
+    slow_after: float = float("inf")
+
+
+class Prepared(Protocol):
+    """A solver with its preparations made: a factor, a preconditioner, a stored matrix."""
+
+    def steps(self, system: KernelSystem, options: SolverOptions) -> Iterator[SolverStep]:
+        """Solve a system with the same matrix, for other targets, weights or another ridge."""
+        ...
+
+
+Solver = Callable[[KernelSystem, SolverOptions], Iterator[SolverStep]]

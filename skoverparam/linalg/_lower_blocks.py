@@ -1,0 +1,83 @@
+"""Symmetric and triangular matrices by the blocks of their lower half: half the memory."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Rows of a block. A factorization multiplies panels of this width, so it must be wide enough for
+# a matrix product to run at full speed, and narrow enough that panels are a small part of it.
+BLOCK_ROWS = 512
+# Columns of a block that are used twice in a product while they are in the cache.
+_PRODUCT_COLUMNS = 2048
+
+
+class LowerBlocks:
+    """Rows ``[start, stop)`` of a matrix up to column ``stop``, block by block.
+
+    Parameters
+    ----------
+    n : int
+        Order of the matrix.
+
+    dtype, device : torch.dtype, torch.device
+        Of its entries.
+
+    block_rows : int, default=BLOCK_ROWS
+        Rows of a block.
+
+    Attributes
+    ----------
+    rows : list of slice
+        Rows of every block.
+
+    blocks : list of Tensor, of shapes (stop - start, stop)
+        The entries. What is above the diagonal, in the last columns of a block, has no meaning.
+    """
+
+    def __init__(
+        self, n: int, dtype: torch.dtype, device: torch.device, *, block_rows: int = BLOCK_ROWS
+    ) -> None:
+        self.n = n
+        self.dtype = dtype
+        self.block_rows = block_rows
+        self.rows = [slice(i, min(i + block_rows, n)) for i in range(0, n, block_rows)]
+        self.blocks = [
+            torch.empty(rows.stop - rows.start, rows.stop, dtype=dtype, device=device)
+            for rows in self.rows
+        ]
+
+    @staticmethod
+    def n_bytes(n: int, itemsize: int, block_rows: int = BLOCK_ROWS) -> int:
+        """Bytes that the blocks take."""
+        return itemsize * n * (n + min(block_rows, n)) // 2
+
+    def diagonal_blocks(self) -> list[Tensor]:
+        """Return views of the square blocks on the diagonal."""
+        return [block[:, rows.start :] for rows, block in zip(self.rows, self.blocks, strict=True)]
+
+    def diagonal(self) -> Tensor:
+        """Return a copy of the diagonal."""
+        return torch.cat([square.diagonal() for square in self.diagonal_blocks()])
+
+    def set_diagonal(self, values: Tensor) -> None:
+        """Overwrite the diagonal."""
+        for rows, square in zip(self.rows, self.diagonal_blocks(), strict=True):
+            square.diagonal().copy_(values[rows])
+
+    def symmetric_product(self, V: Tensor) -> Tensor:
+        """Multiply the symmetric matrix with V of shape (n, c), in the precision of the blocks.
+
+        The blocks on the diagonal must be symmetric in full.
+        """
+        V = V.to(self.dtype)
+        out = torch.zeros_like(V)
+        for rows, block in zip(self.rows, self.blocks, strict=True):
+            here, there = V[rows], out[rows]
+            for j in range(0, rows.start, _PRODUCT_COLUMNS):
+                columns = slice(j, min(j + _PRODUCT_COLUMNS, rows.start))
+                tile = block[:, columns]
+                there += tile @ V[columns]
+                out[columns] += tile.T @ here
+            there += block[:, rows.start :] @ here
+        return out
