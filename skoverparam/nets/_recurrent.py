@@ -5,7 +5,32 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from skoverparam.nets._sequences import Chain
+from skoverparam.nets._sequences import Chain, SequenceNetwork
+
+
+def recurrent_network(
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+    *,
+    width: int = 64,
+    n_layers: int = 1,
+    pooling: str = "attention",
+    dropout: float = 0.0,
+    causal: bool = False,
+    n_tokens: int | None = None,
+    per_position: bool = False,
+) -> nn.Module:
+    """Make LSTM layers, in both directions unless causal, and attention over their steps."""
+    return SequenceNetwork(
+        input_shape,
+        n_outputs,
+        body=recurrent_layers(width, n_layers, causal=causal, dropout=dropout),
+        body_width=width,
+        out_width=width if causal else 2 * width,
+        pooling=None if per_position else pooling,
+        n_tokens=n_tokens,
+        dropout=dropout,
+    )
 
 
 def recurrent_layers(width: int, n_layers: int, *, causal: bool, dropout: float) -> Chain:

@@ -11,6 +11,25 @@ from torch.nn import functional as F
 from skoverparam.nets._sequences import MeanPool
 
 
+def residual_images(
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+    *,
+    widths: Sequence[int] = (16, 32, 64),
+    n_blocks: int = 1,
+    dropout: float = 0.0,
+) -> nn.Module:
+    """Make a residual network of convolutions for images."""
+    if len(input_shape) not in (2, 3):
+        raise ValueError(
+            "architecture 'resnet' needs images, of shape (height, width) or (height, width, "
+            f"n_channels); got samples of shape {input_shape}."
+        )
+    return ResidualImageNetwork(
+        input_shape, n_outputs, widths=widths, n_blocks=n_blocks, dropout=dropout
+    )
+
+
 class ResidualImageNetwork(nn.Module):
     """Residual blocks of 3 x 3 convolutions; each stage after the first halves the image.
 
@@ -59,7 +78,6 @@ class ResidualImageNetwork(nn.Module):
         self.pool = MeanPool()
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, n_outputs)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, X: Tensor) -> Tensor:
         """Compute outputs of shape (b, n_outputs) for images, channels last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -92,13 +93,12 @@ class SequenceNetwork(nn.Module):
     body_width, out_width : int
         Width of what the body takes, and of what it returns.
 
+    pooling : {"max", "mean", "attention"} or None
+        How the steps of a sequence become one. None: outputs per position.
+
     n_tokens : int or None
         Number of tokens. Ids beyond them are unknown tokens: their embedding is zero, and stays
         zero. None for vectors.
-
-    pool : Module or None
-        Maps values of shape (b, t, width) and their validity to values of shape (b, width). None:
-        outputs per position.
 
     dropout : float
         Share of the inputs of the head that is dropped in training.
@@ -112,18 +112,33 @@ class SequenceNetwork(nn.Module):
         body: nn.Module,
         body_width: int,
         out_width: int,
+        pooling: str | None,
         n_tokens: int | None,
-        pool: nn.Module | None,
         dropout: float,
     ) -> None:
         super().__init__()
+        if len(input_shape) != (2 if n_tokens is None else 1):
+            raise ValueError(
+                "Sequences have samples of shape (n_steps, n_features), or (n_steps,) with "
+                f"n_tokens if they are token ids; got {input_shape} and n_tokens={n_tokens}."
+            )
+        pools: dict[str | None, Callable[[], nn.Module | None]] = {
+            "max": MaxPool,
+            "mean": MeanPool,
+            "attention": lambda: AttentionPool(out_width, body_width),
+            None: lambda: None,
+        }
+        if pooling not in pools:
+            raise ValueError(
+                f"pooling must be one of 'max', 'mean', 'attention'; got {pooling!r}."
+            )
         self.n_tokens = n_tokens
         if n_tokens is None:
             self.embedding: nn.Module = nn.Linear(input_shape[1], body_width)
         else:
             self.embedding = nn.Embedding(n_tokens + 1, body_width, padding_idx=n_tokens)
         self.body = body
-        self.pool = pool
+        self.pool = pools[pooling]()
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(out_width, n_outputs)
 

@@ -2,10 +2,50 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skoverparam.nets._sequences import Chain, Normalize, hide_padding
+from skoverparam.nets._sequences import (
+    Chain,
+    Normalize,
+    SequenceNetwork,
+    hide_padding,
+)
+
+
+def temporal_network(
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+    *,
+    width: int = 64,
+    n_blocks: int | None = None,
+    kernel_size: int = 3,
+    pooling: str = "max",
+    dropout: float = 0.0,
+    causal: bool = False,
+    n_tokens: int | None = None,
+    per_position: bool = False,
+) -> nn.Module:
+    """Make a network of dilated convolutions along time.
+
+    ``n_blocks=None`` takes as many as a step needs to see half the sequence to each side, or as
+    much of the past, and 8 at most.
+    """
+    if n_blocks is None:
+        reach = input_shape[0] / (2 * (kernel_size - 1)) + 1
+        n_blocks = min(max(math.ceil(math.log2(reach)), 1), 8)
+    return SequenceNetwork(
+        input_shape,
+        n_outputs,
+        body=temporal_convolutions(width, n_blocks, kernel_size, causal=causal, dropout=dropout),
+        body_width=width,
+        out_width=width,
+        pooling=None if per_position else pooling,
+        n_tokens=n_tokens,
+        dropout=dropout,
+    )
 
 
 def temporal_convolutions(

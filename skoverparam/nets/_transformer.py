@@ -6,7 +6,45 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skoverparam.nets._sequences import Chain, Normalize
+from skoverparam.nets._sequences import Chain, Normalize, SequenceNetwork
+
+
+def transformer_network(
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+    *,
+    width: int = 64,
+    n_blocks: int = 2,
+    n_heads: int = 4,
+    feedforward_width: int | None = None,
+    pooling: str = "mean",
+    dropout: float = 0.0,
+    causal: bool = False,
+    n_tokens: int | None = None,
+    per_position: bool = False,
+) -> nn.Module:
+    """Make a pre-norm transformer encoder; ``feedforward_width=None`` is twice the width."""
+    if width % n_heads:
+        raise ValueError(f"n_heads must divide width, got {n_heads} heads and width {width}.")
+    body = transformer_encoder(
+        width,
+        n_blocks,
+        n_heads,
+        2 * width if feedforward_width is None else feedforward_width,
+        input_shape[0],
+        causal=causal,
+        dropout=dropout,
+    )
+    return SequenceNetwork(
+        input_shape,
+        n_outputs,
+        body=body,
+        body_width=width,
+        out_width=width,
+        pooling=None if per_position else pooling,
+        n_tokens=n_tokens,
+        dropout=dropout,
+    )
 
 
 def transformer_encoder(
