@@ -26,6 +26,7 @@ _SUBMODULES = (
     "kernels",
     "linalg",
     "model_selection",
+    "optim",
     "theory",
 )
 

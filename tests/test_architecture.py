@@ -17,7 +17,7 @@ PACKAGE = Path(skoverparam.__file__).parent
 PICTURE = PACKAGE.parent / "docs" / "architecture.md"
 
 BOUNDARY = ("_arrays", "_ids", "_labels", "_params", "_steps", "_config", "_display")
-MATHEMATICS = ("linalg", "kernels", "completion", "inpainting", "margins", "averages", "nets")
+MATHEMATICS = ("linalg", "kernels", "completion", "inpainting", "margins", "averages", "nets", "optim")
 
 # Who may import whom, besides the standard library and oneself.
 ARROWS = {
@@ -29,7 +29,8 @@ ARROWS = {
     "margins": ("torch", "linalg", "kernels", "numpy", "scipy"),
     "averages": ("torch", "numpy", "scipy"),
     "nets": ("torch",),
-    "theory": ("numpy", "scipy"),
+    "optim": ("torch", "linalg"),
+    "theory": ("numpy", "scipy", "optim"),
     "estimators": ("boundary", *MATHEMATICS, "numpy", "sklearn"),
     "inspection": ("boundary", *MATHEMATICS, "theory", "numpy", "sklearn"),
     "model_selection": ("boundary", "linalg", "nets", "theory", "numpy", "sklearn"),
@@ -38,7 +39,7 @@ ARROWS = {
 
 # The public functions of these folders take arrays or tensors: their __init__.py wraps the
 # private tensor functions with a decorator of the boundary. It is the one arrow back.
-WRAPPED_IN_INIT = ("kernels", "linalg")
+WRAPPED_IN_INIT = ("kernels", "linalg", "optim")
 
 # Optional libraries are imported inside functions, where they are used, never at import time.
 LAZY = {

@@ -1,5 +1,6 @@
 """What is predicted: spectra, effective ranks, exact risks and bounds, in closed form."""
 
+from skoverparam.optim import bregman_projection
 from skoverparam.theory._critical_batch_size import critical_batch_size
 from skoverparam.theory._feature_laws import FeatureLaws
 from skoverparam.theory._interpolating_sgd import interpolating_sgd, sgd_mean_squared_error
@@ -13,6 +14,7 @@ from skoverparam.theory._spectra import effective_ranks, spectrum
 
 __all__ = [
     "FeatureLaws",
+    "bregman_projection",
     "critical_batch_size",
     "effective_ranks",
     "interpolating_sgd",
