@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin, clone
@@ -89,9 +90,9 @@ class _RandomFeatureModel(DocumentedEstimator):
 
     def _design(self, passage, data, n_features, copies):
         """Features of the training samples, and how to make them of others."""
-        n_rows = len(data.X)
+        n_rows, n_inputs = data.X.shape
         require_memory(
-            8.0 * copies * n_rows * n_features,
+            8.0 * n_features * (copies * n_rows + 2 * n_inputs),
             passage.device,
             what=f"Least squares with {n_features} random features of {n_rows} samples",
             remedy="Take fewer n_features or fewer samples; a kernel interpolator is what many "
@@ -110,8 +111,9 @@ class _RandomFeatureModel(DocumentedEstimator):
     def _learn(self, passage, data):
         """Fit, and return what is kept, the columns of targets last."""
         Phi, features, kept, bandwidth = self._design(passage, data, self.n_features, 6)
-        options = {"ridge": self.ridge, "rcond": self.rcond, "solver": self.solver}
         design = scaled_design(Phi, data.Y, data.weights, center=self.fit_intercept)
+        rcond = self._cut_off(Phi, design.Z, self.ridge)
+        options = {"ridge": self.ridge, "rcond": rcond, "solver": self.solver}
         found = ridge_solution(design.Z, design.Y, **options)
         coef, X_means, Y_mean = found.coef, [design.X_mean], design.Y_mean
         met = self.ridge == 0 and found.rank == len(data.X) - int(self.fit_intercept)
@@ -127,7 +129,7 @@ class _RandomFeatureModel(DocumentedEstimator):
             X_means = [one.X_mean for one in alone]
             Y_mean = data.Y.new_tensor([float(one.Y_mean) for one in alone])
         # Certificates are about the coefficients that are kept, in their precision.
-        coef = coef.to(passage.dtype)
+        coef = self._checked(coef.to(passage.dtype), "coefficients")
         if len(X_means) == 1:
             offset = X_means[0] @ coef.double()
         else:
@@ -143,18 +145,31 @@ class _RandomFeatureModel(DocumentedEstimator):
         self.phases_ = None if kept.phases is None else passage.keep(kept.phases)
         self.bandwidth_ = bandwidth
         self.singular_values_ = None if values is None else passage.keep(values.to(passage.dtype))
-        self.rank_, self.solver_ = found.rank, found.solver
-        self.rcond_ = (
-            default_rcond(len(Phi), self.n_features, Phi.dtype)
-            if self.rcond is None
-            else self.rcond
-        )
+        self.rank_, self.rcond_, self.solver_ = found.rank, rcond, found.solver
         self.interpolates_ = bool((miss.abs().amax(0) <= _INTERPOLATES * worst).all())
         return coef, {
             "intercept_": intercept,
             "coef_norm_": norm,
             "residual_": relative_size(miss, data.Y),
         }
+
+    def _cut_off(self, Phi, Z, ridge):
+        """Cut-off relative to the largest singular value of Z, the centered features Phi."""
+        if self.rcond is not None and ridge == 0:
+            return float(self.rcond)
+        rcond = default_rcond(len(Phi), Phi.shape[1], Phi.dtype)
+        # What centering leaves of features that are almost constant, as for a bandwidth far above
+        # all distances, has their rounding errors.
+        left = float(Z.norm()) / float(Phi.norm() + 1e-300)
+        return rcond if left > 0.1 else min(rcond / max(left, rcond), 1.0)
+
+    def _checked(self, values, what):
+        if not bool(values.isfinite().all()):
+            raise ValueError(
+                f"The {what} overflow with ridge={self.ridge!r}, rcond={self.rcond!r} and "
+                f"bandwidth={self.bandwidth!r}. Take a larger ridge or rcond, or scale the data."
+            )
+        return values
 
     def _outputs(self, X, method):
         """Fitted columns, (n, t), for other samples."""
@@ -167,7 +182,8 @@ class _RandomFeatureModel(DocumentedEstimator):
         if not isinstance(intercept, float):
             intercept = passage.tensor(intercept).double()
         coef = coef[:, None] if coef.ndim == 1 else coef.T
-        return passage, _doubled(features).apply(passage.tensor(X).double(), coef) + intercept
+        outputs = _doubled(features).apply(passage.tensor(X).double(), coef) + intercept
+        return passage, self._checked(outputs, "predictions")
 
     def _path(self, passage, data, X_test, param_name, param_range):
         """Return outputs and norms, (n_values, n_test, t) and (n_values, t)."""
@@ -194,29 +210,29 @@ class _RandomFeatureModel(DocumentedEstimator):
         for columns, Y, weights in parts:
             design = scaled_design(Phi, Y, weights, center=self.fit_intercept)
             readout = Phi_test - design.X_mean
-            for places, image, sizes in walk(design, readout, distinct):
+            cut_off = partial(self._cut_off, Phi, design.Z)
+            for places, image, sizes in walk(design, readout, distinct, cut_off):
                 outputs[places, :, columns] = image + design.Y_mean
                 norms[places, columns] = sizes
         order = [distinct.index(value) for value in values]
-        return outputs[order], norms[order]
+        return self._checked(outputs[order], "predictions"), norms[order]
 
-    def _over_ridges(self, design, readout, ridges):
-        for place, w in enumerate(ridges_path(design.Z, design.Y, ridges, rcond=self.rcond)):
+    def _over_ridges(self, design, readout, ridges, cut_off):
+        rconds = [cut_off(ridge) for ridge in ridges]
+        for place, w in enumerate(ridges_path(design.Z, design.Y, ridges, rconds)):
             yield place, readout @ w, w.norm(dim=0)
 
-    def _over_features(self, design, readout, dims):
+    def _over_features(self, design, readout, dims, cut_off):
         # All features come with the scale of the largest model.
         largest = dims[-1]
         ratios = [scale(self.feature, largest) / scale(self.feature, d) for d in dims]
+        rcond = cut_off(self.ridge)
         if self.ridge > 0:
             ridges = [self.ridge * ratio**2 for ratio in ratios]
-            path = ridge_features_path(design.Z, design.Y, dims, ridges, rcond=self.rcond)
+            path = ridge_features_path(design.Z, design.Y, dims, ridges, rcond=rcond)
             for place, w in enumerate(path):
                 yield place, readout[:, : len(w)] @ w, ratios[place] * w.norm(dim=0)
             return
-        rcond = self.rcond
-        if rcond is None:
-            rcond = default_rcond(len(design.Z), largest, design.Z.dtype)
         ratios = design.Z.new_tensor(ratios)[:, None]
         for part in solutions(design.Z, design.Y, dims, rcond=rcond, readout=readout):
             yield part.places, part.image.movedim(1, 0), ratios[part.places] * part.norms
@@ -257,7 +273,7 @@ class RandomFeatureRegressor(MultiOutputMixin, RegressorMixin, _RandomFeatureMod
     rcond : float, default=None
         Singular values of the design up to `rcond` times the largest one count as zero. None takes
         the machine precision times ``max(n_samples, n_features)``. A larger one regularizes: it
-        takes the peak off a generalization curve.
+        takes the peak off a generalization curve. Not used with a ridge.
 
     fit_intercept : bool, default=True
         Whether to add an intercept, which the norm does not count: features and targets are
@@ -311,7 +327,8 @@ class RandomFeatureRegressor(MultiOutputMixin, RegressorMixin, _RandomFeatureMod
         Singular values of the design. None with "cholesky".
 
     rcond_ : float
-        The cut-off used.
+        The cut-off used. It is larger than the default where centering leaves little of the
+        features, and much of that is rounding errors.
 
     solver_ : {"svd", "cholesky"}
         The solver used.
@@ -530,7 +547,7 @@ class RandomFeatureClassifier(ClassifierMixin, _RandomFeatureModel):
     rcond : float, default=None
         Singular values of the design up to `rcond` times the largest one count as zero. None takes
         the machine precision times ``max(n_samples, n_features)``. A larger one regularizes: it
-        takes the peak off a generalization curve.
+        takes the peak off a generalization curve. Not used with a ridge.
 
     fit_intercept : bool, default=True
         Whether to add an intercept, which the norm does not count: features and targets are
@@ -593,7 +610,8 @@ class RandomFeatureClassifier(ClassifierMixin, _RandomFeatureModel):
         Singular values of the design. None with "cholesky".
 
     rcond_ : float
-        The cut-off used.
+        The cut-off used. It is larger than the default where centering leaves little of the
+        features, and much of that is rounding errors.
 
     solver_ : {"svd", "cholesky"}
         The solver used.

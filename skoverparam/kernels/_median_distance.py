@@ -30,8 +30,10 @@ def median_distance(X: Tensor, p_norm: float = 2.0) -> float:
         some = torch.randperm(len(X), generator=torch.Generator().manual_seed(0))[:_MOST_ROWS]
         X = X[some.to(X.device)]
     X = X.double()
+    # Rows of size one: squares of large or small numbers leave the range of floating point.
+    size = float(X.abs().max())
+    X = X / size if size > 0 else X
     # A sample that counts twice is no other sample.
-    X = torch.unique(X - X.mean(0), dim=0)
-    distances = torch.pdist(X, p=p_norm)
+    distances = torch.pdist(torch.unique(X - X.mean(0), dim=0), p=p_norm)
     distances = distances[distances > 0]
-    return float(distances.median()) if len(distances) else 1.0
+    return size * float(distances.median()) if len(distances) else 1.0

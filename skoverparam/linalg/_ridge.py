@@ -8,7 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skoverparam.linalg._minimum_norm import default_rcond, minimum_norm, thin_svd
+from skoverparam.linalg._minimum_norm import (
+    default_rcond,
+    minimum_norm,
+    rank_above,
+    thin_svd,
+)
 
 # A Cholesky factorization of a Gram matrix is good for ridges above this share of its norm: it
 # then misses by the machine precision over this share, relative to the residual of the fit.
@@ -83,14 +88,31 @@ def ridge_solution(
 
 
 def ridges_path(
-    Z: Tensor, Y: Tensor, ridges: list[float], *, rcond: float | None = None
+    Z: Tensor, Y: Tensor, ridges: list[float], rconds: list[float]
 ) -> Iterator[Tensor]:
-    """Yield the solution for every ridge, zero among them, from one decomposition."""
-    rcond = default_rcond(len(Z), Z.shape[1], Z.dtype) if rcond is None else rcond
-    U, S, V, _ = thin_svd(Z, rcond)
+    """Yield the solution for every ridge, each with a cut-off of its own.
+
+    Parameters
+    ----------
+    Z : Tensor of shape (n, d)
+        The design, decomposed once.
+
+    Y : Tensor of shape (n, t)
+        Targets.
+
+    ridges, rconds : list of float
+        Ridges, zero or positive, and cut-offs relative to the largest singular value.
+
+    Yields
+    ------
+    Tensor of shape (d, t)
+        The solutions.
+    """
+    U, S, V, _ = thin_svd(Z, min(rconds))
     UY = U.T @ Y
-    for ridge in ridges:
-        yield V @ _shrunk(S, UY, ridge)
+    for ridge, rcond in zip(ridges, rconds, strict=True):
+        rank = rank_above(S, rcond)
+        yield V[:, :rank] @ _shrunk(S[:rank], UY[:rank], ridge)
 
 
 def ridge_features_path(
