@@ -8,14 +8,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skoverparam.linalg import _lower_cholesky
+from skoverparam.linalg import _kernel_eigen, _lower_cholesky
 from skoverparam.linalg._conjugate_gradients import conjugate_gradients
 from skoverparam.linalg._kernel_matrix import KernelMatrix
-from skoverparam.linalg._kernel_system import KernelSystem, SolverOptions, SolverStep
+from skoverparam.linalg._kernel_system import (
+    KernelSystem,
+    SolverOptions,
+    SolverStep,
+    one_weighting_at_a_time,
+)
+from skoverparam.linalg._lanczos import largest_eigenvalue
 from skoverparam.linalg._lower_blocks import LowerBlocks
 
-# Relative residual that refinement aims at: beyond it rounding of the products takes over.
-_EXACT = 1e-13
+# Relative residual that refinement aims at, and the one with which a factor in single precision
+# has done its work.
+_AIM = 1e-12
+_GOOD = 1e-10
 # A correction by the factor has to gain this much; where it does not, conjugate gradients with the
 # factor as preconditioner take over.
 _GAIN = 0.1
@@ -23,6 +31,10 @@ _MAX_CORRECTIONS = 6
 _MAX_ITER = 30
 # Powers of ten times the rounding error that are tried as jitter.
 _JITTER_POWERS = range(7)
+# Pivots have to be this many rounding errors of their diagonal entry.
+_LEAST_PIVOT = 4.0
+# Points whose kernel matrix tells whether single precision has a chance.
+_SAMPLED = 400
 
 
 @dataclass
@@ -34,7 +46,7 @@ class CholeskyFactor:
     lower : LowerBlocks
         The factor.
 
-    shift : Tensor of shape (n,) or None
+    shift : Tensor of shape (n, 1) or None
         ``ridge W^-1``.
 
     jitter : float
@@ -51,72 +63,98 @@ class CholeskyFactor:
         scale = R.abs().amax(0).clamp_min(torch.finfo(R.dtype).tiny)
         return _lower_cholesky.solve(self.lower, R / scale).to(R.dtype) * scale
 
-    def condition_estimate(self) -> float:
-        """Lower bound of the condition number, from the factor's diagonal."""
-        diagonal = self.lower.diagonal().double()
-        return float((diagonal.max() / diagonal.min()) ** 2)
+    def condition_estimate(self, generator: torch.Generator) -> float:
+        """Condition number, from below, by a few steps of Lanczos with the factor on each side."""
+        start = torch.randn(self.lower.n, 1, generator=generator, dtype=torch.float64)
+        start = start.to(self.lower.blocks[0].device)
+        largest = largest_eigenvalue(lambda v: _lower_cholesky.product(self.lower, v), start)
+        inverse = largest_eigenvalue(lambda v: _lower_cholesky.solve(self.lower, v), start)
+        return max(largest * inverse, 1.0)
+
+    def loo_residuals(self, coef: Tensor) -> Tensor:
+        """Targets minus leave-one-out predictions."""
+        inverse = _lower_cholesky.inverse_diagonal(self.lower)[:, None]
+        return _kernel_eigen.loo_residuals(coef, inverse.to(coef.dtype))
 
     def fits(self, shift: Tensor | None) -> bool:
         """Whether this is the factor for a shift."""
         if shift is None or self.shift is None:
             return shift is self.shift
-        return torch.equal(shift, self.shift)
+        return shift.shape == self.shift.shape and torch.equal(shift, self.shift)
 
     def steps(self, system: KernelSystem, options: SolverOptions) -> Iterator[SolverStep]:
         """Solve with this factor where it fits, with a new one elsewhere."""
-        shift = system.shift()
-        if shift is not None and shift.shape[1] > 1:
-            yield from steps(system, options)
-        elif self.fits(None if shift is None else shift[:, 0]):
-            yield _solved(system, self)
+        if self.fits(system.shift()):
+            yield _solved(system, options, self)
         else:
             yield from steps(system, options)
 
 
 def steps(system: KernelSystem, options: SolverOptions) -> Iterator[SolverStep]:
-    """Factor and solve; targets with different weights have a factor each, one after the other."""
-    shift = system.shift()
-    if shift is None or shift.shape[1] == 1:
-        column = None if shift is None else shift[:, 0]
-        yield _solved(system, _factor(system.matrix, column, options.precision))
-        return
-    coef = torch.zeros_like(system.targets)
-    jitter, condition, residual = 0.0, 1.0, 0.0
-    for k in range(coef.shape[1]):
-        one = system.columns(torch.tensor([k], device=coef.device))
-        last = _solved(one, _factor(system.matrix, shift[:, k], options.precision))
-        coef[:, k : k + 1] = last.coef
-        jitter, condition = max(jitter, last.jitter), max(condition, last.condition_estimate)
-        residual = max(residual, last.residual)
-        final = k == coef.shape[1] - 1
-        yield SolverStep(
-            coef,
-            n_iter=0,
-            residual=residual,
-            status="solved" if final else "running",
-            jitter=jitter,
-            condition_estimate=condition,
-        )
+    """Factor and solve; targets with different weights one after the other."""
+    yield from one_weighting_at_a_time(_solve, system, options)
 
 
-def _factor(matrix: KernelMatrix, shift: Tensor | None, dtype: torch.dtype) -> CholeskyFactor:
+def _solve(system: KernelSystem, options: SolverOptions) -> SolverStep:
+    found = None
+    for dtype in options.precisions:
+        final = dtype == options.precisions[-1]
+        if not final and _is_hopeless(system, dtype):
+            continue
+        factor = _factor(system.matrix, system.shift(), dtype, jitters=final)
+        if factor is None:
+            continue
+        found = _solved(system, options, factor)
+        if found.residual <= (max(_GOOD, options.tol) if final else _GOOD):
+            return found
+        # Two factors at once may be too much.
+        del factor
+        found = found._replace(prepared=None)
+    return _by_eigenvectors(system, options, found)
+
+
+def _is_hopeless(system: KernelSystem, dtype: torch.dtype) -> bool:
+    """Whether some of the points alone are conditioned too badly for a precision."""
+    matrix, shift = system.matrix, system.shift()
+    chosen = torch.linspace(0, matrix.n - 1, min(_SAMPLED, matrix.n), dtype=torch.float64)
+    chosen = chosen.round().long().to(matrix.X.device)
+    values = torch.linalg.eigvalsh(matrix.submatrix(chosen, chosen))
+    floor = 0.0 if shift is None else float(shift.min())
+    # The least eigenvalue of all points is below, the largest grows with their number.
+    largest = float(values[-1]) * matrix.n / len(chosen) + floor
+    return max(float(values[0]), 0.0) + floor < torch.finfo(dtype).eps * largest
+
+
+def _factor(
+    matrix: KernelMatrix, shift: Tensor | None, dtype: torch.dtype, *, jitters: bool
+) -> CholeskyFactor | None:
     diagonal = matrix.diagonal().double()
-    shifted = diagonal if shift is None else diagonal + shift
-    unit = torch.finfo(dtype).eps * float(diagonal.mean())
+    shifted = diagonal if shift is None else diagonal + shift[:, 0]
+    eps = torch.finfo(dtype).eps
+    unit = eps * float(diagonal.mean())
+    powers = _JITTER_POWERS if jitters else ()
     room = LowerBlocks(matrix.n, dtype, matrix.X.device)
-    for jitter in (0.0, *(unit * 10.0**power for power in _JITTER_POWERS)):
+    for jitter in (0.0, *(unit * 10.0**power for power in powers)):
         matrix.lower(dtype, room)
         room.set_diagonal(shifted + jitter)
-        if _lower_cholesky.factor(room):
+        if not _lower_cholesky.factor(room):
+            continue
+        pivots = room.diagonal().double().square()
+        # A pivot of rounding errors alone, as duplicated points leave it, divides by noise.
+        if bool((pivots > _LEAST_PIVOT * eps * shifted).all()):
             return CholeskyFactor(room, shift, jitter)
-    raise ArithmeticError(
-        f"The kernel matrix has no Cholesky factor, not even with {jitter:.2g} added to its "
-        "diagonal: the kernel is not positive definite."
-    )
+    return None
 
 
-def _solved(system: KernelSystem, factor: CholeskyFactor) -> SolverStep:
+def _solved(system: KernelSystem, options: SolverOptions, factor: CholeskyFactor) -> SolverStep:
     coef, residual = _refined(system, factor)
+    remark = ""
+    if factor.jitter > 0:
+        remark = (
+            f"The kernel matrix is singular to rounding: {factor.jitter:.2g} was added to the "
+            "diagonal of its factor, and refined away as far as the residual says. A ridge avoids "
+            "it."
+        )
     return SolverStep(
         coef,
         n_iter=0,
@@ -124,8 +162,29 @@ def _solved(system: KernelSystem, factor: CholeskyFactor) -> SolverStep:
         status="solved",
         prepared=factor,
         jitter=factor.jitter,
-        condition_estimate=factor.condition_estimate(),
+        condition_estimate=factor.condition_estimate(options.generator),
+        true_residual=residual,
+        loo_residuals=factor.loo_residuals(coef) if options.loo else None,
+        remark=remark,
     )
+
+
+def _by_eigenvectors(
+    system: KernelSystem, options: SolverOptions, found: SolverStep | None
+) -> SolverStep:
+    """Truncate to the numerical range, where no factor was good enough."""
+    if _kernel_eigen.eigen_bytes(system.matrix.n) > options.memory_budget:
+        if found is None:
+            raise ArithmeticError(
+                "The kernel matrix has no Cholesky factor, whatever is added to its diagonal: the "
+                "kernel is not positive semidefinite."
+            )
+        return found
+    last = _kernel_eigen.solve(system, options)
+    residual = system.relative(system.residual(last.coef))
+    if found is not None and found.residual <= float(residual.max()):
+        return found
+    return last._replace(residual=float(residual.max()), true_residual=residual)
 
 
 def _refined(system: KernelSystem, factor: CholeskyFactor) -> tuple[Tensor, Tensor]:
@@ -134,34 +193,31 @@ def _refined(system: KernelSystem, factor: CholeskyFactor) -> tuple[Tensor, Tens
     R = system.residual(coef)
     best = system.relative(R)
     for _ in range(_MAX_CORRECTIONS):
-        if bool((best <= _EXACT).all()):
+        open_ = best > _AIM
+        if not bool(open_.any()):
             return coef, best
         trial = coef + factor.solve(R)
         R_trial = system.residual(trial)
         relative = system.relative(R_trial)
+        gain = float((relative / best)[open_].max())
         better = relative < best
-        coef = torch.where(better, trial, coef)
-        R = torch.where(better, R_trial, R)
-        gain = float((relative / best)[best > _EXACT].max())
+        coef, R = torch.where(better, trial, coef), torch.where(better, R_trial, R)
         best = torch.where(better, relative, best)
-        if gain > _GAIN:
+        if not gain <= _GAIN:
             break
-    if (
-        bool((best <= max(_EXACT, 10 * _EXACT)).all())
-        or factor.lower.dtype == torch.float64
-        and factor.jitter == 0
-    ):
+    exact = factor.lower.dtype == torch.float64 and factor.jitter == 0
+    if exact or bool((best <= 10 * _AIM).all()):
         return coef, best
     shift = system.shift()
 
     def apply(rows: Tensor) -> Tensor:
-        product = system.matrix.product(rows.T)
-        return (product if shift is None else product + shift * rows.T).T
+        product = system.matrix.product(rows.T.contiguous())
+        return (product if shift is None else product.addcmul_(shift, rows.T)).T
 
     result = conjugate_gradients(
         apply,
         R.T.contiguous(),
-        tol=1e-3,
+        tol=_AIM / max(float(best.max()), _AIM),
         max_iter=_MAX_ITER,
         precondition=lambda rows: factor.solve(rows.T).T,
     )

@@ -106,6 +106,11 @@ class KernelMatrix:
             self._write(rows, rows, block[:, rows])
         return out
 
+    def dense(self, dtype: torch.dtype) -> Tensor:
+        """Evaluate all of it, shape (n, n)."""
+        room = torch.empty(self.n, self.n, dtype=dtype, device=self.X.device)
+        return evaluate(self.kernel, self.X.to(dtype), None, room)
+
     def _tiles(self, side: int) -> Iterator[tuple[slice, slice]]:
         for i in range(0, self.n, side):
             for j in range(0, i + 1, side):

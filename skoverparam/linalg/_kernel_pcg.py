@@ -25,6 +25,16 @@ _PATIENCE = 50
 _JUDGED_AFTER = 20
 
 
+_REMARKS = {
+    "solved": "",
+    "slow": "",
+    "max_iter": "Conjugate gradients stopped at max_iter before the residual was below tol: more "
+    "iterations, a larger rank, a ridge, or a direct solver with more memory.",
+    "stalled": "Conjugate gradients made no more progress: a larger rank, a ridge, a larger tol, "
+    "or a direct solver with more memory.",
+}
+
+
 def default_rank(n: int) -> int:
     """Columns of a preconditioner for n points."""
     return min(n, max(200, math.ceil(3.5 * math.sqrt(n))))
@@ -84,11 +94,11 @@ def _iterate(
 ) -> Iterator[SolverStep]:
     matrix, shift = system.matrix, system.shift()
     if options.stored and matrix.stored is None:
-        matrix.store(options.precision)
-    state = _State(system, low.preconditioner(matrix, shift), options.precision)
+        matrix.store(options.precisions[0])
+    state = _State(system, low.preconditioner(matrix, shift), options.precisions[0])
     coef = state.coef
     best, best_at = math.inf, 0
-    status, remark = "running", ""
+    status = "running"
     while status == "running":
         if not len(state.live):
             status = "solved"
@@ -124,7 +134,8 @@ def _iterate(
         residual=float(final.max()),
         status=status,
         prepared=low,
-        remark=remark,
+        true_residual=final,
+        remark=_REMARKS[status],
     )
 
 

@@ -10,10 +10,16 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from skoverparam.linalg import _kernel_cholesky, _kernel_pcg
+from skoverparam.linalg import _kernel_cholesky, _kernel_eigen, _kernel_pcg
 from skoverparam.linalg._kernel_matrix import KernelMatrix
-from skoverparam.linalg._kernel_matvec import Kernel, tile_bytes
-from skoverparam.linalg._kernel_plan import Candidate, KernelPlan, candidates, make_plan
+from skoverparam.linalg._kernel_matvec import Kernel
+from skoverparam.linalg._kernel_plan import (
+    Candidate,
+    KernelPlan,
+    candidates,
+    make_plan,
+    seconds_per_product,
+)
 from skoverparam.linalg._kernel_system import (
     KernelSystem,
     Prepared,
@@ -24,9 +30,12 @@ from skoverparam.linalg._kernel_system import (
 
 _SOLVERS: dict[str, Solver] = {
     "cholesky": _kernel_cholesky.steps,
+    "eigh": _kernel_eigen.steps,
     "pcg": _kernel_pcg.steps,
 }
-SOLVERS = ("auto", *_SOLVERS)
+SOLVERS = tuple(_SOLVERS)
+# What "auto" chooses from.
+_AUTO = ("cholesky", "pcg")
 
 
 Step = TypeVar("Step")
@@ -136,7 +145,7 @@ class KernelSolution:
             if self._prepared is None
             else self._prepared.steps(system, self._options)
         )
-        return _finished(system, self._options, _last(walk), self.solver, self.plan)
+        return _finished(system, self._options, _last(walk), self.plan)
 
 
 def kernel_solve(
@@ -211,7 +220,7 @@ def kernel_solve_steps(
     weights : Tensor of shape (n,) or (n, c), default=None
         Positive weights of the squared errors, for all targets or for each.
 
-    solver : {"auto", "cholesky", "pcg"}, default="auto"
+    solver : {"auto", "cholesky", "eigh", "pcg"}, default="auto"
         "auto" takes what is expected to be fastest within the memory.
 
     tol : float, default=1e-6
@@ -245,27 +254,42 @@ def kernel_solve_steps(
         Before any work, if no solver fits.
     """
     X, Y = X.double(), Y.double()
-    found = candidates(
-        len(X), X.shape[1], Y.shape[1], device=X.device, rank=rank, tile_bytes=tile_bytes(X.device)
-    )
-    plan, chosen = make_plan(found, len(X), solver=solver, memory_budget=memory_budget)
+    n, d = X.shape
+    found = candidates(n, d, Y.shape[1], device=X.device, memory_budget=memory_budget, rank=rank)
+    allowed = _AUTO if solver == "auto" else (solver,)
+    plan, chosen = make_plan(found, n, allowed=allowed, loo=loo, budget=memory_budget)
     system = KernelSystem(KernelMatrix(kernel, X), Y, float(ridge), _weights_columns(weights))
     options = SolverOptions(
         generator=generator,
         tol=tol,
         max_iter=max_iter,
         memory_budget=memory_budget,
-        rank=rank,
         n_centers=n_centers,
-        precision=_DTYPES[chosen.precision],
-        stored=chosen.stored,
+        loo=loo,
     )
+    n_iter = 0
+    exact = _exact_candidate(plan) if solver == "auto" else None
+    if chosen.solver == "pcg" and exact is not None:
+        per_iteration = seconds_per_product(n, chosen, X.device, d)
+        options = replace(options, slow_after=exact.seconds / per_iteration)
     last: SolverStep | None = None
-    for last in _SOLVERS[chosen.solver](system, options):
-        if last.status == "running":
-            yield KernelStep(last.coef, last.centers, last.n_iter, last.residual, None)
-    assert last is not None
-    solution = _finished(system, options, last, chosen.solver, plan)
+    while last is None or last.status == "slow":
+        if last is not None and exact is not None:
+            plan = plan._replace(
+                solver=exact.solver,
+                why=f"conjugate gradients had a residual of {last.residual:.1e} after "
+                f"{last.n_iter} iterations: exact from there, which was expected to be faster.",
+                n_bytes=max(plan.n_bytes, exact.n_bytes),
+                seconds=plan.seconds + exact.seconds,
+            )
+            chosen, n_iter = exact, last.n_iter
+            system.matrix.stored = None
+        for last in _SOLVERS[chosen.solver](system, _for_candidate(options, chosen, plan)):
+            if last.status == "running":
+                so_far = n_iter + last.n_iter
+                yield KernelStep(last.coef, last.centers, so_far, last.residual, None)
+    last = last._replace(n_iter=n_iter + last.n_iter)
+    solution = _finished(system, _for_candidate(options, chosen, plan), last, plan)
     yield KernelStep(
         solution.dual_coef,
         solution.centers,
@@ -275,31 +299,54 @@ def kernel_solve_steps(
     )
 
 
+def _exact_candidate(plan: KernelPlan) -> Candidate | None:
+    fitting = [
+        one
+        for one in plan.candidates
+        if one.solver == "cholesky" and one.n_bytes <= plan.memory_budget
+    ]
+    return min(fitting, key=lambda one: one.seconds, default=None)
+
+
+def _for_candidate(options: SolverOptions, chosen: Candidate, plan: KernelPlan) -> SolverOptions:
+    """Return the options with which a candidate of the plan is run."""
+    precisions = [_DTYPES[chosen.precision]]
+    if chosen.solver == "cholesky" and chosen.precision == "float32":
+        # Where single precision is not enough, double precision takes over if there is room.
+        precisions += [
+            torch.float64
+            for one in plan.candidates
+            if one.solver == "cholesky"
+            and one.precision == "float64"
+            and one.n_bytes <= plan.memory_budget
+        ]
+    return replace(options, precisions=tuple(precisions), stored=chosen.stored, rank=chosen.rank)
+
+
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def _finished(
-    system: KernelSystem,
-    options: SolverOptions,
-    last: SolverStep,
-    solver: str,
-    plan: KernelPlan,
+    system: KernelSystem, options: SolverOptions, last: SolverStep, plan: KernelPlan
 ) -> KernelSolution:
-    residual = system.relative(system.residual(last.coef))
+    residual = last.true_residual
+    if residual is None:
+        residual = system.relative(system.residual(last.coef))
     return KernelSolution(
         dual_coef=last.coef,
         centers=last.centers,
         residual=residual,
         converged=bool((residual <= options.tol).all()),
         n_iter=last.n_iter,
-        solver=solver,
+        solver=plan.solver,
         jitter=last.jitter,
         condition_estimate=last.condition_estimate,
-        loo_residuals=None,
+        loo_residuals=last.loo_residuals,
         plan=plan,
         remark=last.remark,
         _system=system,
-        _options=options,
+        # Whoever solves again has chosen this solver.
+        _options=replace(options, slow_after=float("inf")),
         _prepared=last.prepared,
     )
 

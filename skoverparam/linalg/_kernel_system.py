@@ -93,6 +93,12 @@ class SolverStep(NamedTuple):
     condition_estimate : float
         Of the system that was solved; NaN where nothing is known.
 
+    true_residual : Tensor of shape (c,) or None
+        True relative residuals of all targets, where the last step knows them.
+
+    loo_residuals : Tensor of shape (n, c) or None
+        Targets minus leave-one-out predictions, where they were asked for.
+
     remark : str
         What the user should know, and what to change. Empty if all is well.
     """
@@ -105,6 +111,8 @@ class SolverStep(NamedTuple):
     prepared: Prepared | None = None
     jitter: float = 0.0
     condition_estimate: float = float("nan")
+    true_residual: Tensor | None = None
+    loo_residuals: Tensor | None = None
     remark: str = ""
 
 
@@ -132,11 +140,15 @@ class SolverOptions:
     n_centers : int or None
         Points with coefficients, for solvers that restrict them; None leaves it to the solver.
 
-    precision : torch.dtype
-        Of a factor, or of the entries of K in products: what the plan has room for.
+    precisions : tuple of torch.dtype
+        Of a factor, or of the entries of K in products: what the plan has room for, in the order
+        in which to try them.
 
     stored : bool
         Whether an iterative solver keeps K.
+
+    loo : bool
+        Whether a direct solver is asked for leave-one-out residuals.
 
     slow_after : float
         Passes that cost as much as the next best solver.
@@ -148,8 +160,9 @@ class SolverOptions:
     memory_budget: int = 2**32
     rank: int | None = None
     n_centers: int | None = None
-    precision: torch.dtype = torch.float64
+    precisions: tuple[torch.dtype, ...] = (torch.float64,)
     stored: bool = False
+    loo: bool = False
     slow_after: float = float("inf")
 
 
@@ -162,3 +175,48 @@ class Prepared(Protocol):
 
 
 Solver = Callable[[KernelSystem, SolverOptions], Iterator[SolverStep]]
+
+
+def one_weighting_at_a_time(
+    solve: Callable[[KernelSystem, SolverOptions], SolverStep],
+    system: KernelSystem,
+    options: SolverOptions,
+) -> Iterator[SolverStep]:
+    """Let a direct solver, which needs one diagonal, go through targets of different weights."""
+    weights = system.weights
+    if weights is None or weights.shape[1] == 1 or system.ridge == 0:
+        yield solve(system, options)
+        return
+    distinct, group = torch.unique(weights, dim=1, return_inverse=True)
+    n_groups = distinct.shape[1]
+    coef = torch.zeros_like(system.targets)
+    residual = torch.zeros_like(coef[0])
+    loo = torch.zeros_like(coef) if options.loo else None
+    found: list[SolverStep] = []
+    for k in range(n_groups):
+        chosen = (group == k).nonzero()[:, 0]
+        one = replace(system.columns(chosen), weights=distinct[:, k : k + 1])
+        last = solve(one, options)
+        coef[:, chosen] = last.coef
+        residual[chosen] = (
+            one.relative(one.residual(last.coef))
+            if last.true_residual is None
+            else last.true_residual
+        )
+        if loo is not None and last.loo_residuals is not None:
+            loo[:, chosen] = last.loo_residuals
+        # A factor for each would be too much to keep.
+        found.append(last._replace(prepared=None))
+        if k < n_groups - 1:
+            yield SolverStep(coef, n_iter=k + 1, residual=float(residual.max()))
+    yield SolverStep(
+        coef,
+        n_iter=0,
+        residual=float(residual.max()),
+        status="solved",
+        jitter=max(step.jitter for step in found),
+        condition_estimate=max(step.condition_estimate for step in found),
+        true_residual=residual,
+        loo_residuals=loo,
+        remark=next((step.remark for step in found if step.remark), ""),
+    )

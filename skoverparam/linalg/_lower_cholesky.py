@@ -63,6 +63,18 @@ def solve(lower: LowerBlocks, Y: Tensor) -> Tensor:
     return X
 
 
+def product(lower: LowerBlocks, V: Tensor) -> Tensor:
+    """Return ``L L' V`` for V of shape (n, c), computed in the precision of L."""
+    V = V.to(lower.dtype)
+    inner = torch.zeros_like(V)
+    for rows, block in zip(lower.rows, lower.blocks, strict=True):
+        inner[: rows.stop] += block.T @ V[rows]
+    parts = [
+        block @ inner[: rows.stop] for rows, block in zip(lower.rows, lower.blocks, strict=True)
+    ]
+    return torch.cat(parts)
+
+
 def inverse_diagonal(lower: LowerBlocks) -> Tensor:
     """Diagonal of ``(L L')^-1``: squared norms of the columns of ``L^-1``, some at a time.
 
