@@ -5,6 +5,8 @@ from importlib.metadata import version as _version
 
 from skoverparam._config import config_context, get_config, set_config
 from skoverparam.estimators import (
+    KernelInterpolatorClassifier,
+    KernelInterpolatorRegressor,
     MaxMarginClassifier,
     MinNormRegressor,
     NTKImageCompleter,
@@ -38,6 +40,9 @@ __all__ = [
     # linear models
     "MaxMarginClassifier",
     "MinNormRegressor",
+    # kernels
+    "KernelInterpolatorClassifier",
+    "KernelInterpolatorRegressor",
     # random features
     "RandomFeatureClassifier",
     "RandomFeatureRegressor",

@@ -2,6 +2,10 @@
 
 from skoverparam.estimators._image_completer import NTKImageCompleter
 from skoverparam.estimators._interaction_regressor import NTKInteractionRegressor
+from skoverparam.estimators._kernel_interpolator import (
+    KernelInterpolatorClassifier,
+    KernelInterpolatorRegressor,
+)
 from skoverparam.estimators._matrix_completer import NTKMatrixCompleter
 from skoverparam.estimators._max_margin import MaxMarginClassifier
 from skoverparam.estimators._min_norm import MinNormRegressor
@@ -15,6 +19,8 @@ from skoverparam.estimators._singular_kernel import (
 )
 
 __all__ = [
+    "KernelInterpolatorClassifier",
+    "KernelInterpolatorRegressor",
     "MaxMarginClassifier",
     "MinNormRegressor",
     "NTKImageCompleter",
