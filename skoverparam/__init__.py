@@ -14,6 +14,8 @@ from skoverparam.estimators import (
     NTKMatrixCompleter,
     RandomFeatureClassifier,
     RandomFeatureRegressor,
+    SimplicialClassifier,
+    SimplicialRegressor,
     SingularKernelClassifier,
     SingularKernelRegressor,
 )
@@ -47,6 +49,8 @@ __all__ = [
     "RandomFeatureClassifier",
     "RandomFeatureRegressor",
     # weighted averages
+    "SimplicialClassifier",
+    "SimplicialRegressor",
     "SingularKernelClassifier",
     "SingularKernelRegressor",
     # settings of the process

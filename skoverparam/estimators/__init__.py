@@ -13,6 +13,7 @@ from skoverparam.estimators._random_features import (
     RandomFeatureClassifier,
     RandomFeatureRegressor,
 )
+from skoverparam.estimators._simplicial import SimplicialClassifier, SimplicialRegressor
 from skoverparam.estimators._singular_kernel import (
     SingularKernelClassifier,
     SingularKernelRegressor,
@@ -28,6 +29,8 @@ __all__ = [
     "NTKMatrixCompleter",
     "RandomFeatureClassifier",
     "RandomFeatureRegressor",
+    "SimplicialClassifier",
+    "SimplicialRegressor",
     "SingularKernelClassifier",
     "SingularKernelRegressor",
 ]
