@@ -18,6 +18,7 @@ from skoverparam.estimators import (
     SimplicialRegressor,
     SingularKernelClassifier,
     SingularKernelRegressor,
+    TwoLayerCNNClassifier,
 )
 
 __version__ = _version("skoverparam")
@@ -53,6 +54,8 @@ __all__ = [
     "SimplicialRegressor",
     "SingularKernelClassifier",
     "SingularKernelRegressor",
+    # networks
+    "TwoLayerCNNClassifier",
     # settings of the process
     "config_context",
     "get_config",

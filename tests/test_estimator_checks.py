@@ -21,6 +21,8 @@ ESTIMATORS = [
 
 # Some of scikit-learn's checks shuffle by numpy's global stream, others set no random_state.
 @pytest.mark.draws_globally
+# As in scikit-learn's own run of them: they fit random labels with a few steps.
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks([estimator() for estimator in ESTIMATORS])
 def test_common_checks(estimator, check):
     check(estimator)

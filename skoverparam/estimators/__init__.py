@@ -18,6 +18,7 @@ from skoverparam.estimators._singular_kernel import (
     SingularKernelClassifier,
     SingularKernelRegressor,
 )
+from skoverparam.estimators._two_layer_cnn import TwoLayerCNNClassifier
 
 __all__ = [
     "KernelInterpolatorClassifier",
@@ -33,4 +34,5 @@ __all__ = [
     "SimplicialRegressor",
     "SingularKernelClassifier",
     "SingularKernelRegressor",
+    "TwoLayerCNNClassifier",
 ]
