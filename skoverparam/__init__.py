@@ -18,6 +18,7 @@ from skoverparam.estimators import (
     SimplicialRegressor,
     SingularKernelClassifier,
     SingularKernelRegressor,
+    SquareLossNetClassifier,
     TwoLayerCNNClassifier,
 )
 
@@ -55,6 +56,7 @@ __all__ = [
     "SingularKernelClassifier",
     "SingularKernelRegressor",
     # networks
+    "SquareLossNetClassifier",
     "TwoLayerCNNClassifier",
     # settings of the process
     "config_context",

@@ -77,6 +77,18 @@ class Passage:
             return array
         return self.xp.asarray(array, device=self.home)
 
+    def keep_all(self, tree: Any) -> Any:
+        """Keep every tensor in nested dictionaries; anything else stays what it is."""
+        if isinstance(tree, dict):
+            return {name: self.keep_all(value) for name, value in tree.items()}
+        return self.keep(tree) if isinstance(tree, torch.Tensor) else tree
+
+    def tensors(self, tree: Any) -> Any:
+        """Bring every array in nested dictionaries to the device: the way back of `keep_all`."""
+        if isinstance(tree, dict):
+            return {name: self.tensors(value) for name, value in tree.items()}
+        return self.tensor(tree) if _is_array(tree) else tree
+
     def back(self, tensor: torch.Tensor) -> Any:
         """Turn a tensor into a result of the same kind as the user's data."""
         if self.returns_tensors:
@@ -339,8 +351,14 @@ def _writeable_tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
     return torch.from_numpy(np.require(array, dtype=native, requirements=["C", "W"]))
 
 
+def _is_array(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) or hasattr(value, "__array_namespace__")
+
+
 def _numpy_if_array(value: Any) -> Any:
-    if isinstance(value, torch.Tensor) or hasattr(value, "__array_namespace__"):
+    if isinstance(value, dict):
+        return {name: _numpy_if_array(entry) for name, entry in value.items()}
+    if _is_array(value):
         return value if isinstance(value, np.ndarray) else to_numpy(value)
     return value
 

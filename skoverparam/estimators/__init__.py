@@ -18,6 +18,7 @@ from skoverparam.estimators._singular_kernel import (
     SingularKernelClassifier,
     SingularKernelRegressor,
 )
+from skoverparam.estimators._square_loss_net import SquareLossNetClassifier
 from skoverparam.estimators._two_layer_cnn import TwoLayerCNNClassifier
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     "SimplicialRegressor",
     "SingularKernelClassifier",
     "SingularKernelRegressor",
+    "SquareLossNetClassifier",
     "TwoLayerCNNClassifier",
 ]

@@ -1,0 +1,734 @@
+"""Classification by networks trained with the square loss."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from skoverparam._arrays import cross, flat_rows, same_namespace, to_numpy
+from skoverparam._labels import decode_labels, encode_labels
+from skoverparam._params import (
+    check_auto,
+    check_flag,
+    check_integer,
+    check_number,
+    check_option,
+    make_generator,
+)
+from skoverparam._steps import run_steps
+from skoverparam.estimators._base import DocumentedEstimator
+from skoverparam.nets._architectures import (
+    ACTIVATIONS,
+    build_network,
+    rebuild_network,
+)
+from skoverparam.nets._calibration import (
+    fit_temperature,
+    fixed_temperature,
+    log_probabilities,
+    probabilities,
+)
+from skoverparam.nets._losses import LOSSES, Loss, published_rescaling, sharpness
+from skoverparam.nets._training import (
+    OPTIMIZERS,
+    PRECISIONS,
+    SCHEDULES,
+    DivergenceError,
+    Recipe,
+    Training,
+    TrainingState,
+    is_adaptive,
+    is_constant,
+    network_outputs,
+    training_epochs,
+)
+
+
+class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstimator):
+    r"""A network that classifies, trained with the square loss or another.
+
+    Regression of the network's raw outputs on one-hot labels classifies as well as softmax and
+    cross-entropy, or better, with the same architecture and budget. What it takes is done here:
+    rescaled targets for many classes, and probabilities from outputs that are not log-odds.
+
+    Parameters
+    ----------
+    architecture : str or callable, default="mlp"
+        "mlp", or a function of ``(input_shape, n_outputs)`` that makes a torch module with
+        ``n_outputs`` outputs per sample and no softmax.
+
+    hidden_layer_sizes : sequence of int, default=(256, 256)
+        Widths of the hidden layers of "mlp".
+
+    activation : {"relu", "tanh", "logistic", "gelu", "identity"}, default="relu"
+        What stands between the layers of "mlp".
+
+    architecture_options : dict, default=None
+        More keyword arguments of the architecture, such as ``{"dropout": 0.1}``.
+
+    input_shape : tuple of int, default=None
+        Shape that a row of X stands for, such as ``(28, 28)``. None: that of the samples, which
+        may have more than one dimension.
+
+    loss : {"square", "cross-entropy", "squentropy"}, default="square"
+        What is minimized: see Notes.
+
+    k, M : float or "auto", default="auto"
+        Weight and target of a sample's own class, both from 1, for the square loss. "auto"
+        follows the number of classes. For ``optimizer="sgd"`` the published table: 1 and 1
+        below 42 classes, 1 and 15 below 1000, 15 and 30 from there. For others 1 and 1 below 42
+        and 15 and 1 from there; this rule is ours.
+
+    class_reduction : {"mean", "sum"}, default="mean"
+        Whether the square loss is averaged over the classes, as published, or summed. With "sgd"
+        and no weight decay a ``learning_rate`` of ``n_classes`` times that for "sum" makes "mean"
+        the same; a rate tuned for cross-entropy is that much too small for "mean".
+
+    optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
+        Or a function of ``(parameters, lr=...)`` that makes a torch optimizer, such as
+        ``torch.optim.RMSprop``.
+
+    learning_rate : float, default=0.001
+        Learning rate. For "sgd" and "mean", 0.1 to 1 are usual.
+
+    schedule : {"constant", "linear", "cosine"} or callable, default="constant"
+        How the learning rate changes: down to zero in a line or a half cosine, or a function
+        that maps the share of the training that is done, from 0 to 1, to a factor. With
+        ``warm_start`` all epochs so far and ``max_iter`` more are one training.
+
+    momentum : float, default=0.9
+        Momentum of "sgd".
+
+    weight_decay : float, default=0.0
+        Weight of the squared weights; decoupled for "adamw".
+
+    batch_size : int, default=64
+        Samples per step.
+
+    max_iter : int, default=60
+        Epochs: passes over the data. Without early stopping so many are made.
+
+    early_stopping : bool, default=False
+        Whether to hold out ``validation_fraction`` of the samples, some of each class, keep the
+        weights of the epoch with the best accuracy on them, and stop when it has not risen by
+        more than ``tol`` for ``n_iter_no_change`` epochs.
+
+    validation_fraction : float, default=0.1
+        Share of the samples that is held out.
+
+    n_iter_no_change : int, default=10
+        Epochs to wait for a better one.
+
+    tol : float, default=1e-4
+        What counts as better.
+
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes' samples in the mean over a batch.
+
+    warm_start : bool, default=False
+        Whether ``fit`` goes on where the last one stopped, with the optimizer's memory and the
+        random streams.
+
+    mixed_precision : bool, default=False
+        Whether products are computed in bfloat16. On CUDA devices only; the loss and the weights
+        stay in ``dtype``.
+
+    dtype : {"float32", "float64"}, default="float32"
+        What the network is trained in. Outputs are computed in the precision of X.
+
+    device : {"auto", "cpu", "cuda", "cuda:<n>"}, default="auto"
+        Where to compute. "auto" leaves a tensor where it is and takes arrays to a CUDA device if
+        there is one.
+
+    random_state : int, RandomState instance or None, default=None
+        Draws the weights, the order of the samples and what is held out.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes.
+
+    weights_ : dict of array
+        Parameters and buffers of the network by name; with early stopping the best ones.
+
+    k_, M_ : float
+        Weight and target of the own class; 1 for other losses.
+
+    temperature_ : float
+        Outputs are divided by it before softmax makes probabilities of them. With early stopping
+        it is fitted to the held-out samples, else it is ``M_ / 10`` for the square loss, 1 for
+        others.
+
+    input_shape_ : tuple of int
+        Dimensions of a sample as the network gets it.
+
+    loss_ : float
+        Mean loss of the batches of the last epoch.
+
+    loss_curve_ : list of float
+        That of every epoch.
+
+    validation_scores_ : list of float
+        Accuracies on the held-out samples after every epoch; None without early stopping.
+
+    best_validation_score_ : float
+        The best of them, or None.
+
+    n_iter_ : int
+        Epochs, those of earlier fits that were continued included.
+
+    t_ : int
+        Samples seen, again and again in every epoch.
+
+    n_features_in_ : int
+        Number of features seen in ``fit``.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, if all of them are strings.
+
+    See Also
+    --------
+    sklearn.neural_network.MLPClassifier : Multilayer perceptrons with cross-entropy.
+    sklearn.calibration.CalibratedClassifierCV : Probabilities by cross-validation.
+
+    Notes
+    -----
+    With C classes, the losses of a sample of class y and outputs f are
+
+    .. math::
+
+        \text{square:} \quad & \tfrac{1}{C} \Big[ k (f_y - M)^2 + \sum_{j \ne y} f_j^2 \Big] \\
+        \text{cross-entropy:} \quad & -\log \mathrm{softmax}(f)_y \\
+        \text{squentropy:} \quad & -\log \mathrm{softmax}(f)_y
+        + \tfrac{1}{C - 1} \sum_{j \ne y} f_j^2
+
+    The first is from [1]_, the last from [2]_. With 1000 classes and k = M = 1 the zeros outweigh
+    the one and nothing is learned at usual rates; with few classes rescaling does harm.
+
+    Softmax of outputs near 0 and 1 would give the best of ten classes a probability of 0.23 at
+    most. :meth:`predict_proba` therefore divides by ``temperature_``, which changes no decision.
+    The temperature is ours, not published.
+
+    Data are brought to the device once. A batch is a gather of rows, gradients of the loss are
+    in closed form, and optimizers make one fused step. If the loss or a weight is not finite
+    after an epoch, ``fit`` raises :class:`FloatingPointError` and what the epoch before ended
+    with stays fitted; it also stays after an interrupt.
+
+    Refits with one seed are equal to the last bit on the same device and number of threads.
+
+    References
+    ----------
+    .. [1] L. Hui, M. Belkin, "Evaluation of Neural Architectures Trained with Square Loss vs
+       Cross-Entropy in Classification Tasks", ICLR 2021, arXiv:2006.07322.
+    .. [2] L. Hui, M. Belkin, S. Wright, "Cut your Losses with Squentropy", ICML 2023,
+       arXiv:2302.03952.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> from skoverparam import SquareLossNetClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
+    >>> classifier = SquareLossNetClassifier(max_iter=10, random_state=0)
+    >>> bool(classifier.fit(X_train, y_train).score(X_test, y_test) > 0.96)
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        architecture="mlp",
+        hidden_layer_sizes=(256, 256),
+        activation="relu",
+        architecture_options=None,
+        input_shape=None,
+        loss="square",
+        k="auto",
+        M="auto",
+        class_reduction="mean",
+        optimizer="adam",
+        learning_rate=1e-3,
+        schedule="constant",
+        momentum=0.9,
+        weight_decay=0.0,
+        batch_size=64,
+        max_iter=60,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        class_weight=None,
+        warm_start=False,
+        mixed_precision=False,
+        dtype="float32",
+        device="auto",
+        random_state=None,
+    ):
+        self.architecture = architecture
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.architecture_options = architecture_options
+        self.input_shape = input_shape
+        self.loss = loss
+        self.k = k
+        self.M = M
+        self.class_reduction = class_reduction
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.mixed_precision = mixed_precision
+        self.dtype = dtype
+        self.device = device
+        self.random_state = random_state
+
+    @with_callbacks
+    def fit(self, X, y):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Samples.
+
+        y : array-like of shape (n_samples,)
+            Their classes.
+
+        Returns
+        -------
+        self : SquareLossNetClassifier
+            The fitted estimator.
+        """
+        self._check_params()
+        resumes = bool(self.warm_start) and hasattr(self, "weights_")
+        passage, X, y, shape = self._open_training(X, y, resumes)
+        if resumes:
+            classes, labels = self.classes_, _known_labels(y, self.classes_)
+        else:
+            classes, labels = encode_labels(y, type(self).__name__)
+        known, training = self._begin(passage, X, shape, classes, labels, resumes)
+        samples = self._samples(passage, X, known["input_shape_"])
+        truth = passage.tensor(labels)
+        held_out = None
+        if self.early_stopping:
+            kept, held = self._split(labels, known["_seed"])
+            held_out = samples[held], truth[held]
+            samples, truth = samples[kept], truth[kept]
+        losses = list(self.loss_curve_) if resumes else []
+        scores = list(getattr(self, "validation_scores_", None) or []) if resumes else []
+        latest = None
+
+        def recorded(epochs):
+            nonlocal latest
+            for epoch in epochs:
+                losses.append(epoch.loss)
+                if epoch.score is not None:
+                    scores.append(epoch.score)
+                latest = epoch
+                yield epoch
+
+        def fitted_after(epoch):
+            curves = {
+                "loss_": losses[-1],
+                "loss_curve_": list(losses),
+                "validation_scores_": list(scores) if held_out else None,
+            }
+            return known | curves | self._attributes(passage, known, epoch.state, held_out)
+
+        epochs = training_epochs(
+            training,
+            samples,
+            truth,
+            n_epochs=self.max_iter,
+            held_out=held_out,
+            patience=self.n_iter_no_change,
+            tol=self.tol,
+        )
+        try:
+            run_steps(
+                self,
+                recorded(epochs),
+                X=X,
+                y=y,
+                task_name="epoch",
+                max_steps=self.max_iter,
+                fitted_after=fitted_after,
+            )
+        except DivergenceError:
+            raise FloatingPointError(self._divergence(known, training.n_epochs)) from None
+        finally:
+            # Also after an interrupt: the last whole epoch is there to go on from.
+            if latest is not None:
+                vars(self).update(fitted_after(latest))
+        self._warn_if_constant(training, samples)
+        return self
+
+    def partial_fit(self, X, y, classes=None):
+        """Train on a batch of samples: one pass, in the order in which they stand.
+
+        Chunks of a stream, each a multiple of ``batch_size``, lead to the same weights as the
+        stream in one call. The schedule is not followed: where it ends is not known.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Samples, well mixed.
+
+        y : array-like of shape (n_samples,)
+            Their classes.
+
+        classes : array-like of shape (n_classes,), default=None
+            All classes there are; needed in the first call only.
+
+        Returns
+        -------
+        self : SquareLossNetClassifier
+            The fitted estimator.
+        """
+        self._check_params()
+        if self.early_stopping:
+            raise ValueError("partial_fit holds nothing out: it needs early_stopping=False.")
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight='balanced' needs all samples at once: give partial_fit a dict."
+            )
+        resumes = hasattr(self, "weights_")
+        classes = self._classes_of_stream(classes, resumes)
+        passage, X, y, shape = self._open_training(X, y, resumes)
+        labels = _known_labels(y, classes)
+        known, training = self._begin(passage, X, shape, classes, labels, resumes)
+        samples = self._samples(passage, X, known["input_shape_"])
+        try:
+            loss = training.run_epoch(samples, passage.tensor(labels), shuffle=False)
+        except DivergenceError:
+            raise FloatingPointError(self._divergence(known, training.n_epochs)) from None
+        training.best_weights = None
+        curves = {
+            "loss_": loss,
+            "loss_curve_": [*(self.loss_curve_ if resumes else ()), loss],
+            "validation_scores_": None,
+        }
+        vars(self).update(known | curves)
+        vars(self).update(self._attributes(passage, known, training.state(), None))
+        return self
+
+    def decision_function(self, X):
+        """Compute the outputs of the network, in units of M.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        scores : array of shape (n_samples,) or (n_samples, n_classes)
+            For two classes the second output minus the first.
+        """
+        passage, outputs = self._outputs(X, "decision_function")
+        scores = outputs / sharpness(self._loss(self.k_, self.M_))
+        if len(self.classes_) == 2:
+            scores = scores[..., 1] - scores[..., 0]
+        return passage.back(scores)
+
+    def predict(self, X):
+        """Predict classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        y : array of shape (n_samples,)
+            The class with the largest output.
+        """
+        passage, outputs = self._outputs(X, "predict")
+        return decode_labels(passage, self.classes_, outputs.argmax(-1))
+
+    def predict_proba(self, X):
+        """Estimate probabilities: softmax of the outputs over ``temperature_``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        p : array of shape (n_samples, n_classes)
+            The largest is that of the class predicted.
+        """
+        passage, outputs = self._outputs(X, "predict_proba")
+        return passage.back(probabilities(outputs, self.temperature_))
+
+    def predict_log_proba(self, X):
+        """Compute logarithms of the probabilities, also where these round to zero.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Samples.
+
+        Returns
+        -------
+        log_p : array of shape (n_samples, n_classes)
+            Logarithms.
+        """
+        passage, outputs = self._outputs(X, "predict_log_proba")
+        logarithms = log_probabilities(outputs, self.temperature_)
+        return passage.back(logarithms.to(passage.dtype))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = True
+        return tags
+
+    def _check_params(self):
+        check_option(self.loss, "loss", LOSSES)
+        check_auto(self.k, "k", check_number, low=1)
+        check_auto(self.M, "M", check_number, low=1)
+        check_option(self.class_reduction, "class_reduction", ("mean", "sum"))
+        check_option(self.activation, "activation", ACTIVATIONS)
+        for size in np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)):
+            check_integer(size, "hidden_layer_sizes", low=1)
+        if self.architecture_options is not None and not isinstance(
+            self.architecture_options, dict
+        ):
+            raise TypeError(
+                f"architecture_options must be None or a dict, got {self.architecture_options!r}."
+            )
+        if not callable(self.optimizer):
+            check_option(self.optimizer, "optimizer", OPTIMIZERS)
+        check_number(self.learning_rate, "learning_rate", low=0, boundaries="neither")
+        if not callable(self.schedule):
+            check_option(self.schedule, "schedule", SCHEDULES)
+        check_number(self.momentum, "momentum", low=0, high=1, boundaries="left")
+        check_number(self.weight_decay, "weight_decay", low=0)
+        check_integer(self.batch_size, "batch_size", low=1)
+        check_integer(self.max_iter, "max_iter", low=1)
+        check_flag(self.early_stopping, "early_stopping")
+        check_number(
+            self.validation_fraction, "validation_fraction", low=0, high=1, boundaries="neither"
+        )
+        check_integer(self.n_iter_no_change, "n_iter_no_change", low=1)
+        check_number(self.tol, "tol", low=0)
+        if not isinstance(self.class_weight, dict) and self.class_weight is not None:
+            check_option(self.class_weight, "class_weight", ("balanced",))
+        check_flag(self.warm_start, "warm_start")
+        check_flag(self.mixed_precision, "mixed_precision")
+        check_option(self.dtype, "dtype", PRECISIONS)
+
+    # ---- training -------------------------------------------------------------------------
+
+    def _open_training(self, X, y, resumes):
+        """Validate the data; also return the shape of a sample."""
+        X, shape = flat_rows(X)
+        passage, X, y = cross(self, X, y, reset=not resumes, device=self.device)
+        if self.input_shape is not None:
+            shape = tuple(self.input_shape)
+            if math.prod(shape) != X.shape[1]:
+                raise ValueError(
+                    f"input_shape={shape} stands for {math.prod(shape)} features, but X has "
+                    f"{X.shape[1]} features."
+                )
+        return passage, X, y, shape or (X.shape[1],)
+
+    def _begin(self, passage, X, shape, classes, labels, resumes):
+        """Make the network and its training, new or where the last one stopped."""
+        if resumes:
+            known = {
+                name: getattr(self, name)
+                for name in ("classes_", "input_shape_", "_blueprint", "_seed")
+            }
+        else:
+            known = {
+                "classes_": classes,
+                "input_shape_": shape,
+                "_blueprint": self._architecture(),
+                "_seed": make_generator(self.random_state).initial_seed(),
+            }
+        k, M = 1.0, 1.0
+        if self.loss == "square":
+            auto = published_rescaling(len(classes), adaptive=is_adaptive(self.optimizer))
+            k, M = (
+                float(default if isinstance(value, str) else value)
+                for value, default in zip((self.k, self.M), auto, strict=True)
+            )
+        known |= {"k_": k, "M_": M, "_home": passage.keep(passage.tensor(X)[:1, :1])}
+        architecture, options = known["_blueprint"]
+        network = build_network(
+            architecture, known["input_shape_"], len(classes), seed=known["_seed"], **options
+        ).to(device=passage.device, dtype=PRECISIONS[self.dtype])
+        training = Training(network, self._recipe(passage, known, labels), known["_seed"] + 1)
+        if resumes:
+            training.resume(TrainingState(**passage.tensors(self._training)))
+        elif callable(architecture):
+            self._check_outputs(network, self._samples(passage, X[:2], shape), len(classes))
+        return known, training
+
+    def _architecture(self):
+        """Collect what the network is made of: a name or factory, and options."""
+        options = dict(self.architecture_options or {})
+        if self.architecture == "mlp":
+            sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=int))
+            options = {
+                "hidden_layer_sizes": tuple(sizes.tolist()),
+                "activation": self.activation,
+            } | options
+        return self.architecture, options
+
+    def _recipe(self, passage, known, labels):
+        weights = None
+        if self.class_weight is not None:
+            weights = compute_class_weight(
+                self.class_weight, classes=known["classes_"], y=known["classes_"][labels]
+            )
+            weights = passage.tensor(weights, PRECISIONS[self.dtype])
+        return Recipe(
+            loss=self._loss(known["k_"], known["M_"]),
+            optimizer=self.optimizer,
+            learning_rate=float(self.learning_rate),
+            momentum=float(self.momentum),
+            weight_decay=float(self.weight_decay),
+            schedule=self.schedule,
+            batch_size=int(self.batch_size),
+            bfloat16=bool(self.mixed_precision) and passage.device.type == "cuda",
+            class_weights=weights,
+        )
+
+    def _loss(self, k, M):
+        return Loss(self.loss, k, M, self.class_reduction)
+
+    def _samples(self, passage, X, shape):
+        return passage.tensor(X, PRECISIONS[self.dtype]).reshape(-1, *shape)
+
+    def _split(self, labels, seed):
+        """Draw the indices of the samples to train on, and of those to hold out."""
+        try:
+            return train_test_split(
+                np.arange(len(labels)),
+                test_size=self.validation_fraction,
+                stratify=labels,
+                random_state=seed,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping=True holds out validation_fraction={self.validation_fraction} of "
+                f"{len(labels)} samples, some of each class: {error}"
+            ) from error
+
+    def _classes_of_stream(self, classes, resumes):
+        if not resumes:
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            return encode_labels(classes, type(self).__name__)[0]
+        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes={np.unique(classes)!r} are not those of the first call, "
+                f"{self.classes_!r}."
+            )
+        return self.classes_
+
+    @staticmethod
+    def _check_outputs(network, samples, n_classes):
+        """See that a network of the user's fits the data and ends without softmax."""
+        outputs = network_outputs(network, samples)
+        if tuple(outputs.shape) != (len(samples), n_classes):
+            raise ValueError(
+                f"architecture must make a network with {n_classes} outputs per sample: for "
+                f"{len(samples)} samples it returned shape {tuple(outputs.shape)}."
+            )
+        sums = outputs.sum(-1)
+        if bool((outputs >= 0).all()) and bool(((sums - 1).abs() < 1e-4).all()):
+            warnings.warn(
+                "The network's outputs look like probabilities. Remove the softmax at its end: "
+                "losses are of raw outputs.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _attributes(self, passage, known, state, held_out):
+        """Collect the fitted attributes that a state of the training amounts to."""
+        kept = passage.keep_all(state._asdict())
+        best = state.weights if state.best_weights is None else state.best_weights
+        kind = self._loss(known["k_"], known["M_"])
+        temperature = fixed_temperature(kind)
+        if held_out is not None:
+            network = self._network(known, best)
+            temperature = fit_temperature(network_outputs(network, held_out[0]), held_out[1], kind)
+        return {
+            "weights_": kept["weights" if state.best_weights is None else "best_weights"],
+            "temperature_": temperature,
+            "best_validation_score_": None if held_out is None else state.best_score,
+            "n_iter_": state.n_epochs,
+            "t_": state.n_samples,
+            "_training": kept,
+        }
+
+    def _divergence(self, known, n_epochs):
+        rescaled = f", k={known['k_']:g} or M={known['M_']:g}" if self.loss == "square" else ""
+        return (
+            f"The loss or a weight became infinite or NaN in epoch {n_epochs}: lower "
+            f"learning_rate={self.learning_rate:g}{rescaled}, or scale X. What the epoch before "
+            "ended with is kept."
+        )
+
+    @staticmethod
+    def _warn_if_constant(training, samples):
+        few = samples[:256]
+        if is_constant(network_outputs(training.network, few)) and not is_constant(few):
+            warnings.warn(
+                "The network gives the same outputs for every sample: its units have died. Lower "
+                f"learning_rate={training.recipe.learning_rate:g} or scale X.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    # ---- prediction -----------------------------------------------------------------------
+
+    @staticmethod
+    def _network(known, weights):
+        architecture, options = known["_blueprint"]
+        shape, n_outputs = known["input_shape_"], len(known["classes_"])
+        return rebuild_network(architecture, shape, n_outputs, weights, **options)
+
+    def _outputs(self, X, method):
+        """Validate the data and compute the network's outputs in their precision."""
+        check_is_fitted(self)
+        passage, X = cross(self, flat_rows(X)[0], reset=False, device=self.device)
+        same_namespace(self, X, attribute="_home", method=method)
+        network = self._network(vars(self), passage.tensors(self.weights_)).to(passage.dtype)
+        samples = passage.tensor(X, passage.dtype).reshape(-1, *self.input_shape_)
+        return passage, network_outputs(network, samples)
+
+
+def _known_labels(y, classes):
+    """Look labels up among the classes, all of which are known."""
+    y = to_numpy(y)
+    check_classification_targets(y)
+    places = np.searchsorted(classes, y).clip(max=len(classes) - 1)
+    strangers = np.unique(y[classes[places] != y])
+    if len(strangers):
+        raise ValueError(f"y has labels {strangers.tolist()} that are not among the classes.")
+    return places
