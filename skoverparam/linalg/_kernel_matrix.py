@@ -36,14 +36,22 @@ class KernelMatrix:
     n : int
         Number of points.
 
+    X : Tensor of shape (n, d)
+        The points, around their mean where the kernel is stationary.
+
+    origin : Tensor of shape (d,)
+        What was subtracted from them.
+
     stored : LowerBlocks or None
         What :meth:`store` has kept.
     """
 
     def __init__(self, kernel: Any, X: Tensor, *, block_bytes: int | None = None) -> None:
+        self.origin = torch.zeros_like(X[0])
         if getattr(kernel, "stationary", False):
             # Far from the origin, single precision would lose the distances.
-            X = X - X.mean(0)
+            self.origin = X.mean(0)
+            X = X - self.origin
         self.kernel = kernel
         self.X = X
         self.n = len(X)

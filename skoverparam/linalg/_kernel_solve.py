@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -20,13 +20,8 @@ from skoverparam.linalg._kernel_plan import (
     make_plan,
     seconds_per_product,
 )
-from skoverparam.linalg._kernel_system import (
-    KernelSystem,
-    Prepared,
-    Solver,
-    SolverOptions,
-    SolverStep,
-)
+from skoverparam.linalg._kernel_solution import KernelSolution, weights_columns
+from skoverparam.linalg._kernel_system import KernelSystem, Solver, SolverOptions, SolverStep
 
 _SOLVERS: dict[str, Solver] = {
     "cholesky": _kernel_cholesky.steps,
@@ -67,85 +62,6 @@ class KernelStep(NamedTuple):
     n_iter: int
     residual: float
     solution: KernelSolution | None
-
-
-@dataclass(frozen=True)
-class KernelSolution:
-    """Dual coefficients A of ``(K + ridge W^-1) A = Y``, with what they are worth.
-
-    Attributes
-    ----------
-    dual_coef : Tensor of shape (n, c) or (m, c)
-        The coefficients, float64.
-
-    centers : Tensor of shape (m,), int64, or None
-        Indices of the points that have coefficients; None is all of them.
-
-    residual : Tensor of shape (c,)
-        Relative residuals ``||Y - (K + ridge W^-1) A|| / ||Y||``, computed at the end with entries
-        in float64.
-
-    converged : bool
-        Whether the residuals are at most the tolerance.
-
-    n_iter : int
-        Passes over the matrix; 0 for a direct solver.
-
-    solver : str
-        What was used in the end.
-
-    jitter : float
-        What was added to the diagonal for a factor to exist. Where residuals are small, it has
-        been refined away.
-
-    condition_estimate : float
-        A lower bound of the condition number, NaN where nothing is known.
-
-    loo_residuals : Tensor of shape (n, c) or None
-        Targets minus leave-one-out predictions, where they were asked for.
-
-    plan : KernelPlan
-        What was expected of the solvers, and the choice.
-
-    remark : str
-        What went differently, and what to change; empty if all is well.
-    """
-
-    dual_coef: Tensor
-    centers: Tensor | None
-    residual: Tensor
-    converged: bool
-    n_iter: int
-    solver: str
-    jitter: float
-    condition_estimate: float
-    loo_residuals: Tensor | None
-    plan: KernelPlan
-    remark: str
-    _system: KernelSystem
-    _options: SolverOptions
-    _prepared: Prepared | None
-
-    def solve(self, Y: Tensor, *, weights: Tensor | None = None) -> KernelSolution:
-        """Solve for other targets, with the factor or the preconditioner that is there."""
-        system = replace(self._system, targets=Y, weights=_weights_columns(weights))
-        return self._again(system)
-
-    def at_ridge(self, ridge: float) -> KernelSolution:
-        """Solve for another ridge.
-
-        A preconditioner is adapted, and a stored matrix used, as they are; eigenvectors make it a
-        product; a Cholesky factor has to be made again.
-        """
-        return self._again(replace(self._system, ridge=float(ridge)))
-
-    def _again(self, system: KernelSystem) -> KernelSolution:
-        walk = (
-            _SOLVERS[self.solver](system, self._options)
-            if self._prepared is None
-            else self._prepared.steps(system, self._options)
-        )
-        return _finished(system, self._options, _last(walk), self.plan)
 
 
 def kernel_solve(
@@ -258,7 +174,7 @@ def kernel_solve_steps(
     found = candidates(n, d, Y.shape[1], device=X.device, memory_budget=memory_budget, rank=rank)
     allowed = _AUTO if solver == "auto" else (solver,)
     plan, chosen = make_plan(found, n, allowed=allowed, loo=loo, budget=memory_budget)
-    system = KernelSystem(KernelMatrix(kernel, X), Y, float(ridge), _weights_columns(weights))
+    system = KernelSystem(KernelMatrix(kernel, X), Y, float(ridge), weights_columns(weights))
     options = SolverOptions(
         generator=generator,
         tol=tol,
@@ -289,7 +205,8 @@ def kernel_solve_steps(
                 so_far = n_iter + last.n_iter
                 yield KernelStep(last.coef, last.centers, so_far, last.residual, None)
     last = last._replace(n_iter=n_iter + last.n_iter)
-    solution = _finished(system, _for_candidate(options, chosen, plan), last, plan)
+    options = _for_candidate(options, chosen, plan)
+    solution = KernelSolution.of(system, options, last, plan, _SOLVERS[plan.solver])
     yield KernelStep(
         solution.dual_coef,
         solution.centers,
@@ -326,47 +243,5 @@ def _for_candidate(options: SolverOptions, chosen: Candidate, plan: KernelPlan) 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-def _finished(
-    system: KernelSystem, options: SolverOptions, last: SolverStep, plan: KernelPlan
-) -> KernelSolution:
-    residual = last.true_residual
-    if residual is None:
-        residual = system.relative(system.residual(last.coef))
-    return KernelSolution(
-        dual_coef=last.coef,
-        centers=last.centers,
-        residual=residual,
-        converged=bool((residual <= options.tol).all()),
-        n_iter=last.n_iter,
-        solver=plan.solver,
-        jitter=last.jitter,
-        condition_estimate=last.condition_estimate,
-        loo_residuals=last.loo_residuals,
-        plan=plan,
-        remark=last.remark,
-        _system=system,
-        # Whoever solves again has chosen this solver.
-        _options=replace(options, slow_after=float("inf")),
-        _prepared=last.prepared,
-    )
-
-
 def _last(walk: Iterator[Step]) -> Step:
     return deque(walk, maxlen=1).pop()
-
-
-def _weights_columns(weights: Tensor | None) -> Tensor | None:
-    if weights is None:
-        return None
-    weights = weights.double()
-    return weights[:, None] if weights.ndim == 1 else weights
-
-
-__all__ = [
-    "Candidate",
-    "KernelPlan",
-    "KernelSolution",
-    "KernelStep",
-    "kernel_solve",
-    "kernel_solve_steps",
-]
