@@ -250,6 +250,18 @@ def tensor_function(*names: str) -> Callable[[Function], Function]:
     return decorate
 
 
+def ways_of(lead: Any) -> tuple[Callable[[Any, str], torch.Tensor], Callable[[torch.Tensor], Any]]:
+    """Return two functions: into tensors on the device of an array, and back into its kind.
+
+    For results with methods that take and return arrays; :func:`tensor_function` is enough for
+    everything else. The first function takes an array and its name, and checks it.
+    """
+    return (
+        lambda array, name: _finite_tensor(array, name, lead),
+        lambda tensor: _in_kind(tensor, lead),
+    )
+
+
 def finite_array(array: Any, name: str, *, n_dims: int = 2) -> np.ndarray[Any, Any]:
     """Validate a side argument, such as a prior, as a finite float array.
 

@@ -4,6 +4,7 @@ The functions take numpy arrays, torch tensors on any device, data frames or oth
 answer in the kind and precision of their first argument.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -650,3 +651,15 @@ def _require_room(X: torch.Tensor, Z: torch.Tensor | None, n_bytes: int) -> None
         what=f"A kernel of {n} x {m} pairs",
         remedy="Compute it for fewer rows of X at a time, or in float32.",
     )
+
+
+# What stands behind the functions, for whoever calls them many times on tensors.
+for _function, _maker in (
+    (laplace, partial(RadialKernel, "laplace")),
+    (gaussian, partial(RadialKernel, "gaussian")),
+    (matern, partial(RadialKernel, "matern")),
+    (generalized_exponential, partial(RadialKernel, "exponential")),
+    (fully_connected_ntk, partial(partial, _fully_connected.fully_connected_ntk)),
+    (fully_connected_nngp, partial(partial, _fully_connected.fully_connected_nngp)),
+):
+    _function.on_tensors = _maker  # type: ignore[union-attr]
