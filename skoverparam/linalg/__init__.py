@@ -31,7 +31,6 @@ from skoverparam.linalg._kernel_matrix import KernelMatrix
 from skoverparam.linalg._kernel_solution import KernelSolution
 
 __all__ = [
-    "KernelSolution",
     "kernel_matvec",
     "kernel_solve",
     "minimum_norm",
