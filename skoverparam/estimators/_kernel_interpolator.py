@@ -200,10 +200,12 @@ class _KernelInterpolator(CallbackSupportMixin, DocumentedEstimator):
                 f"or 'eigh', got {self.solver!r}."
             )
         check_integer(self.n_centers, "n_centers", low=1, none=True)
-        if self.n_centers is not None and self.solver not in ("auto", "restricted"):
+        if self.n_centers is not None and (
+            self.ridge == "loo" or self.solver not in ("auto", "restricted")
+        ):
             raise ValueError(
-                "n_centers restricts the centers: it needs solver='auto' or 'restricted', got "
-                f"{self.solver!r}."
+                "n_centers restricts the centers: it needs solver='auto' or 'restricted', and a "
+                f"number for ridge; got {self.solver!r} and {self.ridge!r}."
             )
         check_number(self.tol, "tol", low=0, high=1, boundaries="neither", none=True)
         check_integer(self.max_iter, "max_iter", low=1)
@@ -283,10 +285,7 @@ class _KernelInterpolator(CallbackSupportMixin, DocumentedEstimator):
         found = choose_ridge(matrix, data.Y, data.weights, candidates)
         system = KernelSystem(matrix, data.Y, found.ridge, data.weights)
         residual = system.relative(system.residual(found.dual_coef))
-        converged = bool((residual <= self._tolerance(data.Y)).all())
-        choice = _Choice(
-            found.ridge, residual, found.condition_estimate, found.loo_residuals, converged
-        )
+        choice = _Choice(found.ridge, residual, found.condition_estimate, found.loo_residuals)
         return KernelStep(found.dual_coef, None, 0, float(residual.max()), choice)
 
     def _find_bandwidth(self, X):
@@ -362,9 +361,11 @@ class _KernelInterpolator(CallbackSupportMixin, DocumentedEstimator):
                 UserWarning,
                 stacklevel=5,
             )
-        if solution is None or solution.converged:
-            return
         tol = self._tolerance(data.Y)
+        if self.tol is None and attributes["interpolates_"]:
+            return
+        if solution is None or attributes["residual_"] <= tol:
+            return
         warnings.warn(
             f"The linear system was solved to a relative residual of "
             f"{attributes['residual_']:.2g}, not to {tol:.2g}. "
@@ -515,10 +516,9 @@ class KernelInterpolatorRegressor(MultiOutputMixin, RegressorMixin, _KernelInter
         Lower bound of the system's condition number, None where the solver knows none.
 
     loo_residuals_ : array of shape (n_samples,) or (n_samples, n_targets) or None
-        Targets minus their predictions by a fit to all other samples, without refitting. Computed
-        when asked for, at the cost of another factorization, except after ``ridge="loo"``; None
-        after an iterative solver. NaN for samples of weight zero, and where equal samples leave
-        no other.
+        Targets minus their predictions by a fit to all other samples, without refitting; NaN for
+        samples of weight zero. None after an iterative solver, and after "cholesky" with more
+        than 3000 samples, whose time they would double: "eigh" has them at any size.
 
     n_features_in_ : int
         Number of features seen in ``fit``.
@@ -580,8 +580,8 @@ class KernelInterpolatorRegressor(MultiOutputMixin, RegressorMixin, _KernelInter
     >>> model.interpolates_, model.solver_
     (True, 'cholesky')
     >>> X_test = rng.uniform(-0.9, 0.9, size=(200, 2))
-    >>> round(model.score(X_test, np.sin(3 * X_test[:, 0]) + X_test[:, 1] ** 2), 3)
-    0.999
+    >>> bool(model.score(X_test, np.sin(3 * X_test[:, 0]) + X_test[:, 1] ** 2) > 0.999)
+    True
 
     With noise a ridge is better, and leave-one-out errors say which:
 
@@ -740,6 +740,12 @@ class KernelInterpolatorClassifier(ClassifierMixin, _KernelInterpolator):
         How many samples have coefficients with "restricted", drawn so that they represent the
         others. Predictions then cost that much less, and training targets are not met.
 
+    target_coding : {"onehot", "pm1", "rescaled"} or (k, M), default="onehot"
+        Targets of a sample's own class and of the others: 1 and 0, or 1 and -1. A pair (k, M) is
+        M and 0, the errors of the own class counting k times; "rescaled" takes it from a published
+        table by the number of classes. Two classes with k = 1 share one column, whose sign
+        decides. Without a ridge k has no effect.
+
     tol : float, default=None
         Relative residual, true and of the worst target, at which iterative solvers stop. None is
         1e-4 with a ridge, and without at most 1e-6: what it takes to meet the training targets
@@ -755,12 +761,6 @@ class KernelInterpolatorClassifier(ClassifierMixin, _KernelInterpolator):
     random_state : int, RandomState instance or None, default=None
         Determines what iterative solvers draw; their solutions depend on it no more than `tol`
         allows, unless the centers are restricted.
-
-    target_coding : {"onehot", "pm1", "rescaled"} or (k, M), default="onehot"
-        Targets of a sample's own class and of the others: 1 and 0, or 1 and -1. A pair (k, M) is
-        M and 0, the errors of the own class counting k times; "rescaled" takes it from a published
-        table by the number of classes. Two classes with k = 1 share one column, whose sign
-        decides. Without a ridge k has no effect.
 
     Attributes
     ----------
@@ -808,10 +808,9 @@ class KernelInterpolatorClassifier(ClassifierMixin, _KernelInterpolator):
         Lower bound of the system's condition number, None where the solver knows none.
 
     loo_residuals_ : array of shape (n_samples, n_columns) or None
-        Targets minus their predictions by a fit to all other samples, without refitting. Computed
-        when asked for, at the cost of another factorization, except after ``ridge="loo"``; None
-        after an iterative solver. NaN for samples of weight zero, and where equal samples leave
-        no other.
+        Targets minus their predictions by a fit to all other samples, without refitting; NaN for
+        samples of weight zero. None after an iterative solver, and after "cholesky" with more
+        than 3000 samples, whose time they would double: "eigh" has them at any size.
 
     n_features_in_ : int
         Number of features seen in ``fit``.
@@ -872,7 +871,7 @@ class KernelInterpolatorClassifier(ClassifierMixin, _KernelInterpolator):
     >>> wrong = np.random.default_rng(0).uniform(size=len(y)) < 0.1
     >>> noisy = np.where(wrong, (y + 1) % 10, y)  # a tenth of the labels
     >>> model = KernelInterpolatorClassifier().fit(X, noisy)
-    >>> model.score(X, noisy), bool(model.score(X_test, y_test) > 0.97)
+    >>> model.score(X, noisy), bool(model.score(X_test, y_test) > 0.95)
     (1.0, True)
     """
 
@@ -1057,7 +1056,6 @@ class _Choice(NamedTuple):
     residual: object
     condition_estimate: float
     loo_residuals: object
-    converged: bool
     solver: str = "eigh"
     plan: object = None
     jitter: float = 0.0
