@@ -31,6 +31,7 @@ _TILE_SIDE_ACCELERATOR = 2048
 # The matrix product is split by torch, and is efficient for this many tiles of rows and more.
 _TILES_PER_PRODUCT = 8
 
+_ROWS_OF_MEDIAN = 9
 _LARGEST_NU = 10.5
 
 
@@ -117,9 +118,11 @@ class RadialKernel:
         return powers.get(self.profile, 1.0)
 
     def _in_units(self, X: Tensor, Z: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Points around the mean of X, in units of the bandwidth."""
-        # The mean of numbers near the largest may overflow; then they stay where they are.
-        center = X.mean(0).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+        """Points around the middle of X, in units of the bandwidth."""
+        # A median, since a mean may be so far away that differences from it round. Of few rows:
+        # it need not be precise.
+        few = X[:: max(1, len(X) // _ROWS_OF_MEDIAN)]
+        center = few.median(0).values if len(few) else X.new_zeros(X.shape[1])
         left = (X - center).div_(self.bandwidth)
         return left, left if Z is None else (Z - center).div_(self.bandwidth)
 

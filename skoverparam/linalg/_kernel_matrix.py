@@ -13,6 +13,7 @@ from skoverparam.linalg._lower_blocks import LowerBlocks
 
 # Rows for which a diagonal is read off a small kernel matrix, for kernels that know no better.
 _DIAGONAL_ROWS = 32
+_ROWS_OF_MEDIAN = 9
 
 
 class KernelMatrix:
@@ -37,7 +38,7 @@ class KernelMatrix:
         Number of points.
 
     X : Tensor of shape (n, d)
-        The points, around their mean where the kernel is stationary.
+        The points, around their middle where the kernel is stationary.
 
     origin : Tensor of shape (d,)
         What was subtracted from them.
@@ -49,8 +50,9 @@ class KernelMatrix:
     def __init__(self, kernel: Any, X: Tensor, *, block_bytes: int | None = None) -> None:
         self.origin = torch.zeros_like(X[0])
         if getattr(kernel, "stationary", False):
-            # Far from the origin, single precision would lose the distances.
-            self.origin = X.mean(0)
+            # Far from the origin, single precision would lose the distances. The median of some
+            # rows is among the points even where a few are so far away that their mean is not.
+            self.origin = X[:: max(1, len(X) // _ROWS_OF_MEDIAN)].median(0).values
             X = X - self.origin
         self.kernel = kernel
         self.X = X

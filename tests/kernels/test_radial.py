@@ -98,6 +98,13 @@ def test_extreme_numbers(d):
     np.testing.assert_allclose(laplace(X, bandwidth=1e300)[0, 1], np.exp(-np.sqrt(d)), rtol=1e-12)
 
 
+@pytest.mark.parametrize("d", [5, 30])
+def test_one_point_far_away_takes_no_digits_of_the_others(d):
+    X = draw(60, d)
+    X[-1] = 1e12
+    np.testing.assert_allclose(laplace(X)[:-1, :-1], laplace(X[:-1]), atol=1e-14)
+
+
 def test_positive_definite():
     X = draw(150, 4)
     for kernel, _ in CASES:
