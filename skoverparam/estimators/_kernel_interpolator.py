@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import NamedTuple
 
@@ -63,6 +64,9 @@ class _Data(NamedTuple):
 
     single : bool
         Whether targets came with one axis.
+
+    scale : float
+        A power of two. All targets here are in units of it, so that squares of them are numbers.
     """
 
     X: object
@@ -73,21 +77,23 @@ class _Data(NamedTuple):
     samples_weight: object
     kept: object
     single: bool
+    scale: float
 
     @classmethod
     def of(cls, X, Y, weights, *, class_weights=None, interpolate, single=False):
         """Drop samples of weight zero, and average equal ones if they are to be interpolated."""
         kept = weights > 0
-        X, Y, weights = X[kept], Y[kept], weights[kept]
+        scale = 2.0 ** min(max(math.frexp(float(Y[kept].abs().max()))[1], -1000), 1000)
+        X, Y, weights = X[kept], Y[kept] / scale, weights[kept]
         if interpolate:
             merged = merge(X, Y, weights)
-            return cls(merged.X, merged.values, None, merged, Y, weights, kept, single)
+            return cls(merged.X, merged.values, None, merged, Y, weights, kept, single, scale)
         merged = Merged(X, Y, weights, None)
         columns = (
             weights[:, None] if class_weights is None else weights[:, None] * class_weights[kept]
         )
         columns = None if bool((columns == 1).all()) else columns
-        return cls(X, Y, columns, merged, Y, weights, kept, single)
+        return cls(X, Y, columns, merged, Y, weights, kept, single, scale)
 
     def flat(self, columns):
         """Drop the axis of targets where they came without."""
@@ -113,7 +119,7 @@ class _Data(NamedTuple):
             residuals = self.samples_Y - predicted
         every = residuals.new_full((len(self.kept), residuals.shape[1]), np.nan)
         every[self.kept] = residuals
-        return self.flat(every)
+        return self.flat(every) * self.scale
 
 
 class _UserKernel:
@@ -230,7 +236,7 @@ class _KernelInterpolator(CallbackSupportMixin, DocumentedEstimator):
             points = data.X if step.centers is None else data.X[step.centers]
             return extra | {
                 "X_fit_": passage.keep(points.to(passage.dtype)),
-                "dual_coef_": passage.keep(data.flat(step.dual_coef)),
+                "dual_coef_": passage.keep(data.flat(step.dual_coef) * data.scale),
                 "bandwidth_": bandwidth,
             }
 
@@ -325,7 +331,7 @@ class _KernelInterpolator(CallbackSupportMixin, DocumentedEstimator):
         return {
             "interpolates_": data.meets(fitted),
             # Rounding may leave a tiny negative number where all targets are zero.
-            "rkhs_norm_": max(float((coef * at_centers).sum()), 0.0) ** 0.5,
+            "rkhs_norm_": max(float((coef * at_centers).sum()), 0.0) ** 0.5 * data.scale,
             "loo_residuals_": None if loo is None else passage.keep(loo.to(passage.dtype)),
             **self._account(step),
         }
@@ -390,7 +396,7 @@ class _KernelInterpolator(CallbackSupportMixin, DocumentedEstimator):
         n_values, n, t = coefs.shape
         columns = coefs.movedim(0, 1).reshape(n, n_values * t)
         outputs = kernel_matvec(kernel, passage.tensor(X_test).double(), data.X, columns)
-        return outputs.view(-1, n_values, t).movedim(1, 0)
+        return outputs.view(-1, n_values, t).movedim(1, 0) * data.scale
 
     def _outputs(self, X, method):
         """Fitted columns, (n, t), for other samples."""
