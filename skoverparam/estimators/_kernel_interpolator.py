@@ -35,6 +35,8 @@ _INTERPOLATES = 1e-6  # of the largest target
 _LARGEST_RESIDUAL = 5.0
 _RIDGE_TOL = 1e-4
 
+_EXACT = ("cholesky", "eigh")
+
 # Leave-one-out residuals double the time of a Cholesky solver: up to here that is a moment.
 _LOO_SAMPLES = 3000
 
@@ -266,7 +268,7 @@ class _KernelInterpolator(CallbackSupportMixin, DocumentedEstimator):
         """Walk the steps of the solver, to the last one with its solution."""
         if self.ridge == "loo":
             return iter([self._chosen_by_loo(kernel, data, device)])
-        exact = self.solver in ("auto", "cholesky", "eigh") and self.n_centers is None
+        exact = self.solver in ("auto", *_EXACT) and self.n_centers is None
         return kernel_solve_steps(
             kernel,
             data.X,
@@ -372,12 +374,16 @@ class _KernelInterpolator(CallbackSupportMixin, DocumentedEstimator):
             return
         if solution is None or attributes["residual_"] <= tol:
             return
+        advice = solution.remark
+        if not advice and attributes["solver_"] in _EXACT:
+            advice = (
+                "The kernel matrix is singular to rounding: take a ridge, a smaller bandwidth or "
+                "a rougher kernel."
+            )
         warnings.warn(
-            f"The linear system was solved to a relative residual of "
+            "The linear system was solved to a relative residual of "
             f"{attributes['residual_']:.2g}, not to {tol:.2g}. "
-            + (
-                solution.remark or f"Increase max_iter={self.max_iter}, ridge={self.ridge} or tol."
-            ),
+            + (advice or f"Increase max_iter={self.max_iter}, ridge={self.ridge} or tol."),
             ConvergenceWarning,
             stacklevel=5,
         )
