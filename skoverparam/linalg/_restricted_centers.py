@@ -1,0 +1,325 @@
+"""Kernel ridge regression with coefficients on a few centers, by conjugate gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skoverparam.linalg._kernel_matrix import KernelMatrix
+from skoverparam.linalg._kernel_matvec import evaluate, tile_bytes
+from skoverparam.linalg._kernel_system import (
+    KernelSystem,
+    SolverOptions,
+    SolverStep,
+    one_weighting_at_a_time,
+)
+from skoverparam.linalg._restricted_preconditioner import (
+    RestrictedPreconditioner,
+    sketched_preconditioner,
+    two_triangles,
+)
+from skoverparam.linalg._rp_cholesky import rp_cholesky
+
+# Pivots cost n m^2 operations; beyond this many, centers are drawn at random.
+_MOST_PIVOTING = 2e11
+# Entries in single precision are good for so much of a residual; then it is computed anew.
+_REDUCTION = {torch.float32: 1e-4, torch.float64: 1e-12}
+_ROWS_AT_LEAST = 64
+
+_REMARKS = {
+    "solved": "",
+    "max_iter": "Conjugate gradients on the centers stopped at max_iter before the residual was "
+    "below tol: more iterations, a ridge, or a larger tol.",
+    "stalled": "Conjugate gradients on the centers made no more progress: a ridge, fewer centers "
+    "or a larger tol.",
+}
+
+
+def default_n_centers(n: int) -> int:
+    """Centers for n points."""
+    return min(n, max(1000, math.ceil(8 * math.sqrt(n))))
+
+
+def choose_centers(
+    matrix: KernelMatrix, n_centers: int, method: str, generator: torch.Generator
+) -> Tensor:
+    """Choose points as centers.
+
+    Parameters
+    ----------
+    matrix : KernelMatrix
+        K, of order n.
+
+    n_centers : int
+        How many; fewer are returned if they already span all that K does.
+
+    method : {"uniform", "pivots"}
+        Drawn at random, or the pivots of a randomly pivoted Cholesky factor, which costs
+        ``O(n m^2)`` and the memory of the factor, and avoids duplicates.
+
+    generator : torch.Generator
+        CPU generator of the draws.
+
+    Returns
+    -------
+    Tensor of shape (m,), int64
+        Their indices.
+    """
+    n_centers = min(n_centers, matrix.n)
+    if method == "uniform":
+        return torch.randperm(matrix.n, generator=generator)[:n_centers].to(matrix.X.device)
+    found = rp_cholesky(matrix.columns, matrix.diagonal(), n_centers, generator=generator)
+    if len(found.pivots) == 0:
+        # A kernel that is zero everywhere: any center will do.
+        return torch.zeros(1, dtype=torch.int64, device=matrix.X.device)
+    return found.pivots
+
+
+@dataclass
+class RestrictedProblem:
+    """The normal equations ``(Knm' W Knm + ridge Kmm) a = Knm' W y``.
+
+    Attributes
+    ----------
+    matrix : KernelMatrix
+        K, of order n.
+
+    centers : Tensor of shape (m,), int64
+        Indices of the centers.
+
+    targets : Tensor of shape (n, c), float64
+        Y.
+
+    ridge : float
+        Not negative.
+
+    weights : Tensor of shape (n, 1), float64, or None
+        Positive; None is 1 everywhere.
+    """
+
+    matrix: KernelMatrix
+    centers: Tensor
+    targets: Tensor
+    ridge: float
+    weights: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        Z = self.matrix.X[self.centers].double()
+        self.Kmm = self.matrix.kernel(Z)
+        self._stored: list[Tensor] | None = None
+
+    def rows(self, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
+        """Evaluate ``Knm`` block by block of rows, or read what was stored."""
+        X, m = self.matrix.X, len(self.centers)
+        Z = X[self.centers].to(dtype)
+        height = max(_ROWS_AT_LEAST, tile_bytes(X.device) // (dtype.itemsize * m))
+        slices = [slice(i, min(i + height, len(X))) for i in range(0, len(X), height)]
+        if self._stored is not None and self._stored[0].dtype == dtype:
+            yield from zip(slices, self._stored, strict=True)
+            return
+        room = Z.new_empty(height, m)
+        for rows in slices:
+            x = X[rows].to(dtype)
+            yield rows, evaluate(self.matrix.kernel, x, Z, room[: len(x)])
+
+    def store(self, dtype: torch.dtype) -> None:
+        """Keep ``Knm`` for the products to come."""
+        self._stored = None
+        self._stored = [block.clone() for _, block in self.rows(dtype)]
+
+    def product(self, V: Tensor, dtype: torch.dtype) -> Tensor:
+        """``(Knm' W Knm + ridge Kmm) V``, with entries of Knm computed in ``dtype``."""
+        out = self.ridge * (self.Kmm @ V)
+        for rows, block in self.rows(dtype):
+            B = block.to(V.dtype)
+            out += B.T @ self._weighted(rows, B @ V)
+        return out
+
+    def residual(self, coef: Tensor) -> Tensor:
+        """Residual of the normal equations, ``Knm' W (Y - Knm a) - ridge Kmm a``, in float64."""
+        out = -self.ridge * (self.Kmm @ coef)
+        for rows, B in self.rows(torch.float64):
+            out += B.T @ self._weighted(rows, self.targets[rows] - B @ coef)
+        return out
+
+    def _weighted(self, rows: slice, V: Tensor) -> Tensor:
+        return V if self.weights is None else self.weights[rows] * V
+
+
+def steps(system: KernelSystem, options: SolverOptions) -> Iterator[SolverStep]:
+    """Choose centers and solve for their coefficients.
+
+    Yields
+    ------
+    SolverStep
+        With coefficients of the centers. Residuals are those of the normal equations, which the
+        preconditioner has scaled, relative to the first: a training error cannot be expected to
+        vanish with fewer coefficients than points.
+    """
+    matrix = system.matrix
+    count = default_n_centers(matrix.n) if options.n_centers is None else options.n_centers
+    count = min(count, matrix.n)
+    fits = 8 * matrix.n * count * 1.3 < options.memory_budget / 2
+    method = "pivots" if fits and matrix.n * count**2 <= _MOST_PIVOTING else "uniform"
+    centers = choose_centers(matrix, count, method, options.generator)
+    yield from Restricted(centers).steps(system, options)
+
+
+@dataclass
+class Restricted:
+    """Centers that have been chosen.
+
+    Attributes
+    ----------
+    centers : Tensor of shape (m,), int64
+        Their indices.
+    """
+
+    centers: Tensor
+
+    def steps(self, system: KernelSystem, options: SolverOptions) -> Iterator[SolverStep]:
+        """Solve with these centers."""
+        weights = system.weights
+        if weights is None or weights.shape[1] == 1:
+            yield from self._iterate(system, options)
+            return
+        for step in one_weighting_at_a_time(self._solve, system, options):
+            yield step._replace(centers=self.centers)
+
+    def _solve(self, system: KernelSystem, options: SolverOptions) -> SolverStep:
+        *_, last = self._iterate(system, options)
+        return last
+
+    def _iterate(self, system: KernelSystem, options: SolverOptions) -> Iterator[SolverStep]:
+        problem = RestrictedProblem(
+            system.matrix, self.centers, system.targets, system.ridge, system.weights
+        )
+        dtype = options.precisions[0]
+        if options.stored:
+            problem.store(dtype)
+        pre = preconditioner(problem, "sketch", options.generator)
+        for coef, n_iter, residual, status in restricted_steps(
+            problem, pre, tol=options.tol, max_iter=options.max_iter, dtype=dtype
+        ):
+            yield SolverStep(
+                coef,
+                n_iter=n_iter,
+                residual=float(residual.max()),
+                status=status,
+                centers=self.centers,
+                prepared=self if status != "running" else None,
+                jitter=pre.jitter,
+                true_residual=residual if status != "running" else None,
+                remark=_REMARKS.get(status, ""),
+            )
+
+
+def preconditioner(
+    problem: RestrictedProblem, kind: str, generator: torch.Generator
+) -> RestrictedPreconditioner:
+    """Factorize an approximation of the normal equations.
+
+    Parameters
+    ----------
+    problem : RestrictedProblem
+        The normal equations.
+
+    kind : {"triangles", "sketch"}
+        See :func:`two_triangles` and :func:`sketched_preconditioner`.
+
+    generator : torch.Generator
+        CPU generator of a sketch.
+
+    Returns
+    -------
+    RestrictedPreconditioner
+    """
+    if kind == "triangles":
+        weights = problem.weights
+        total = float(problem.matrix.n if weights is None else weights.sum())
+        return two_triangles(problem.Kmm, total, problem.ridge)
+    dtype = torch.float64 if problem._stored is None else problem._stored[0].dtype
+    return sketched_preconditioner(
+        problem.Kmm,
+        problem.rows(dtype),
+        problem.weights,
+        problem.ridge,
+        generator,
+    )
+
+
+def restricted_steps(
+    problem: RestrictedProblem,
+    pre: RestrictedPreconditioner,
+    *,
+    tol: float,
+    max_iter: int,
+    dtype: torch.dtype = torch.float64,
+) -> Iterator[tuple[Tensor, int, Tensor, str]]:
+    """Yield coefficients, products so far, relative residuals and the status.
+
+    Notes
+    -----
+    Conjugate gradients in the coordinates b of ``a = B b`` in which the preconditioner is the
+    identity, all targets in lockstep. With entries in single precision the solution is corrected
+    from residuals in double precision.
+    """
+    coef = problem.targets.new_zeros(len(problem.centers), problem.targets.shape[1])
+    R = pre.transposed(problem.residual(coef))
+    norms = torch.linalg.vector_norm(R, dim=0)
+    scale = torch.where(norms > 0, norms, torch.ones_like(norms))
+    relative, n_iter = norms / scale, 0
+    while True:
+        goal = torch.clamp(tol / relative.clamp_min(1e-300), min=_REDUCTION[dtype], max=0.9)
+        walk = _conjugate_gradients(
+            lambda b: pre.transposed(problem.product(pre(b), dtype)),
+            R,
+            0.8 * goal * relative * scale,
+            max_iter - n_iter,
+        )
+        x = torch.zeros_like(R)
+        for x, left in walk:
+            n_iter += 1
+            yield coef + pre(x), n_iter, left / scale, "running"
+        coef = coef + pre(x)
+        R = pre.transposed(problem.residual(coef))
+        before, relative = relative, torch.linalg.vector_norm(R, dim=0) / scale
+        if bool((relative <= tol).all()):
+            status = "solved"
+        elif n_iter >= max_iter:
+            status = "max_iter"
+        elif bool((relative > before / 2)[relative > tol].any()):
+            status = "stalled"
+        else:
+            continue
+        yield coef, n_iter, relative, status
+        return
+
+
+def _conjugate_gradients(
+    product: Callable[[Tensor], Tensor], R: Tensor, thresholds: Tensor, max_iter: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the solution so far and the norms of the recurred residuals, column by column."""
+    R = R.clone()
+    x, D = torch.zeros_like(R), R.clone()
+    rr = R.square().sum(0)
+    for _ in range(max_iter):
+        active = rr.sqrt() > thresholds
+        if not bool(active.any()):
+            return
+        Q = product(D)
+        curvature = (D * Q).sum(0)
+        active &= curvature > 0
+        if not bool(active.any()):
+            return
+        step = torch.where(active, rr / torch.where(active, curvature, 1.0), 0.0)
+        x += step * D
+        R -= step * Q
+        following = R.square().sum(0)
+        D = R + torch.where(active, following / torch.where(rr > 0, rr, 1.0), 0.0) * D
+        rr = following
+        yield x, rr.sqrt()
