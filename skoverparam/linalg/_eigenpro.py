@@ -26,6 +26,7 @@ _WINDOW_SAMPLES = 256
 _ALARM = 4.0
 # Of the losses of a pass over the lowest so far.
 _GROWTH = 2.0
+_REDUCTION = 1e-3
 
 _REMARKS = {
     "solved": "",
@@ -187,6 +188,8 @@ def eigenpro_steps(
     # What a pass began with is trusted once the pass is over and its losses did not grow.
     trusted = A.clone()
     best = loss = float(estimate.square().sum())
+    # Entries in single precision are good for so much of a residual.
+    reduction = _REDUCTION if pre.matrix.X.dtype != Y.dtype else 0.0
     n_restored = 0
     for epoch in range(1, max_epochs + 1):
         start, factor = A.clone(), 0.5**n_restored
@@ -199,7 +202,7 @@ def eigenpro_steps(
             trusted, loss, estimate = start, float(squares.sum()), squares.sqrt()
             best = min(best, loss)
         status = "max_iter" if epoch == max_epochs else "running"
-        claimed = bool((estimate <= tol).all())
+        claimed = bool((estimate <= (reduction * last_true).clamp_min(tol)).all())
         if claimed or status == "max_iter":
             base, target, n_restored = _settled(system, base, A, trusted, best, n_restored)
             residual = system.relative(target)

@@ -11,12 +11,7 @@ from torch import Tensor
 
 from skoverparam.linalg._kernel_matrix import KernelMatrix
 from skoverparam.linalg._kernel_matvec import evaluate, tile_bytes
-from skoverparam.linalg._kernel_system import (
-    KernelSystem,
-    SolverOptions,
-    SolverStep,
-    one_weighting_at_a_time,
-)
+from skoverparam.linalg._kernel_system import KernelSystem, SolverOptions, SolverStep
 from skoverparam.linalg._restricted_preconditioner import (
     RestrictedPreconditioner,
     sketched_preconditioner,
@@ -97,8 +92,8 @@ class RestrictedProblem:
     ridge : float
         Not negative.
 
-    weights : Tensor of shape (n, 1), float64, or None
-        Positive; None is 1 everywhere.
+    weights : Tensor of shape (n, 1) or (n, c), float64, or None
+        Positive; a single column holds for all targets. None is 1 everywhere.
     """
 
     matrix: KernelMatrix
@@ -183,18 +178,6 @@ class Restricted:
 
     def steps(self, system: KernelSystem, options: SolverOptions) -> Iterator[SolverStep]:
         """Solve with these centers."""
-        weights = system.weights
-        if weights is None or weights.shape[1] == 1:
-            yield from self._iterate(system, options)
-            return
-        for step in one_weighting_at_a_time(self._solve, system, options):
-            yield step._replace(centers=self.centers)
-
-    def _solve(self, system: KernelSystem, options: SolverOptions) -> SolverStep:
-        *_, last = self._iterate(system, options)
-        return last
-
-    def _iterate(self, system: KernelSystem, options: SolverOptions) -> Iterator[SolverStep]:
         problem = RestrictedProblem(
             system.matrix, self.centers, system.targets, system.ridge, system.weights
         )
@@ -238,15 +221,16 @@ def preconditioner(
     -------
     RestrictedPreconditioner
     """
+    # Targets of different weights share the preconditioner of their mean weights.
+    weights = None if problem.weights is None else problem.weights.mean(1, keepdim=True)
     if kind == "triangles":
-        weights = problem.weights
         total = float(problem.matrix.n if weights is None else weights.sum())
         return two_triangles(problem.Kmm, total, problem.ridge)
     dtype = torch.float64 if problem._stored is None else problem._stored[0].dtype
     return sketched_preconditioner(
         problem.Kmm,
         problem.rows(dtype),
-        problem.weights,
+        weights,
         problem.ridge,
         generator,
     )
