@@ -120,6 +120,21 @@ def test_gradient_descent_from_zero_goes_to_the_same_solution():
     np.testing.assert_allclose(minimum_norm(X, y).coef, w, atol=1e-10)
 
 
+def test_gradient_descent_stays_in_the_row_space_and_keeps_the_rest_of_its_start():
+    X, y, start = gaussian(10, 40), gaussian(10, seed=1), gaussian(40, seed=2)
+    null = np.linalg.svd(X)[2][10:]
+    step = 1 / np.linalg.norm(X, 2) ** 2
+    w, moved = np.zeros(40), start.copy()
+    for _ in range(2000):
+        w -= step * X.T @ (X @ w - y)
+        moved -= step * X.T @ (X @ moved - y)
+        assert np.linalg.norm(null @ w) < 1e-10 * np.linalg.norm(w)
+    least = minimum_norm(X, y).coef
+    assert np.linalg.norm(w - least) < 1e-6 * np.linalg.norm(least)
+    # From elsewhere: what of the start is orthogonal to the rows stays.
+    np.testing.assert_allclose(moved, least + null.T @ (null @ start), atol=1e-10)
+
+
 def test_results_in_kind_and_precision(device):
     X, y = gaussian(6, 9), gaussian(6, seed=1)
     expected = minimum_norm(X, y).coef
