@@ -84,6 +84,15 @@ class EigenProPreconditioner:
         return self.vectors @ (self.damping[:, None] * (self.vectors.T @ KG))
 
 
+def eigenpro_bytes(n: int, n_components: int | None = None) -> int:
+    """Estimate the memory of the preconditioner and its preparation."""
+    s = min(n, max(_SUBSAMPLE, 5 * (n_components or 0)))
+    fresh = min(n, _FRESH_POINTS)
+    # Eigenvectors with their workspace; the fresh points' matrix, its kernel values and psi.
+    prepared = max(4 * s * s, 2 * fresh * fresh + fresh * s)
+    return 8 * (prepared + s * s + 6 * n + 3 * min(n * s, _BLOCK_ENTRIES))
+
+
 def eigenpro_preconditioner(
     matrix: KernelMatrix,
     *,

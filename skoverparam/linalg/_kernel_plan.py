@@ -6,10 +6,13 @@ from typing import NamedTuple
 
 import torch
 
+from skoverparam.linalg._eigenpro_preconditioner import eigenpro_bytes
 from skoverparam.linalg._kernel_eigen import eigen_bytes
 from skoverparam.linalg._kernel_matvec import tile_bytes
 from skoverparam.linalg._kernel_pcg import default_rank
 from skoverparam.linalg._lower_blocks import BLOCK_ROWS, LowerBlocks
+from skoverparam.linalg._restricted_centers import default_n_centers
+from skoverparam.linalg._restricted_centers import default_n_centers, restricted_bytes
 
 # Up to here everything takes a moment, and an exact solver in double precision is the simplest.
 _SMALL = 3000
@@ -19,8 +22,20 @@ _ITERATIONS = 45
 _RESIDUALS = 3
 # Residuals by which a factor in single precision is refined.
 _CORRECTIONS = 4
+# Passes of stochastic gradients, and points of the matrices in their preconditioner.
+_PASSES = 15
+_EIGENPRO_POINTS = 4000
+_EIGENPRO_BLOCKS = 2**22
+# Matrices of the order of the centers that are held at once.
+_CENTER_MATRICES = 6
+# Solvers that can say what leaving one out does.
+_WITH_LOO = ("cholesky", "eigh")
 # A preconditioner of a smaller rank is not worth the name.
 _LEAST_RANK = 20
+# Passes of EigenPro over all pairs, and of conjugate gradients over the centers.
+_PASSES = 25
+_CENTERED_PASSES = 22
+_EXACT = ("cholesky", "eigh")
 
 
 class Candidate(NamedTuple):
@@ -117,7 +132,14 @@ def rates(device: torch.device) -> Rates:
 
 
 def candidates(
-    n: int, d: int, c: int, *, device: torch.device, memory_budget: int, rank: int | None = None
+    n: int,
+    d: int,
+    c: int,
+    *,
+    device: torch.device,
+    memory_budget: int,
+    rank: int | None = None,
+    n_centers: int | None = None,
 ) -> tuple[Candidate, ...]:
     """Costs of the solvers for n points of d features and c targets.
 
@@ -135,62 +157,112 @@ def candidates(
     rank : int or None
         Of the preconditioner.
 
+    n_centers : int or None
+        Of "restricted".
+
     Returns
     -------
     tuple of Candidate
     """
-    speed = rates(device)
-    pairs = n * n / 2
-    evaluation = {
-        "float32": pairs * (d / speed.products32 + 1 / speed.entries),
-        "float64": pairs * (d / speed.products64 + 1.5 / speed.entries),
-    }
-    tiles = 3 * tile_bytes(device)
-    # Copies of the points; coefficients, residuals and what else is as long as the targets.
-    vectors = 8 * n * (8 * c + 3 * d)
-    found = []
-    for precision, products, itemsize, residuals in (
-        ("float64", speed.products64, 8, 1),
-        ("float32", speed.products32, 4, _CORRECTIONS),
-    ):
-        half = LowerBlocks.n_bytes(n, itemsize)
-        panel = itemsize * n * min(n, BLOCK_ROWS)
-        seconds = n**3 / 6 / products + evaluation[precision] + residuals * evaluation["float64"]
-        n_bytes = half + panel + vectors + tiles
-        found.append(Candidate("cholesky", precision, True, None, n_bytes, seconds))
-    seconds = 5 * n**3 / speed.products64 + evaluation["float64"]
-    found.append(Candidate("eigh", "float64", True, None, eigen_bytes(n) + vectors, seconds))
-    for precision, products, itemsize, stored in (
-        ("float64", speed.products64, 8, True),
-        ("float32", speed.products32, 4, True),
-        ("float32", speed.products32, 4, False),
-    ):
+    work = _Work(n, d, c, rates(device), 3 * tile_bytes(device))
+    centers = min(n, default_n_centers(n) if n_centers is None else n_centers)
+    return (
+        work.cholesky("float64"),
+        work.cholesky("float32"),
+        work.eigh(),
+        *(
+            work.pcg(precision, stored, rank, memory_budget)
+            for precision, stored in (("float64", True), ("float32", True), ("float32", False))
+        ),
+        work.eigenpro(rank),
+        *(
+            work.restricted(precision, stored, centers)
+            for precision, stored in (("float64", True), ("float32", True), ("float64", False))
+        ),
+    )
+
+
+class _Work(NamedTuple):
+    """Bytes and seconds of each solver."""
+
+    n: int
+    d: int
+    c: int
+    speed: Rates
+    tiles: int
+
+    def cholesky(self, precision: str) -> Candidate:
+        itemsize, products = self._precision(precision)
+        residuals = 1 if precision == "float64" else _CORRECTIONS
+        panel = itemsize * self.n * min(self.n, BLOCK_ROWS)
+        n_bytes = LowerBlocks.n_bytes(self.n, itemsize) + panel + self._vectors()
+        seconds = self.n**3 / 6 / products + self._evaluation(precision)
+        seconds += residuals * self._evaluation("float64")
+        return Candidate("cholesky", precision, True, None, n_bytes, seconds)
+
+    def eigh(self) -> Candidate:
+        seconds = 5 * self.n**3 / self.speed.products64 + self._evaluation("float64")
+        n_bytes = eigen_bytes(self.n) + self._vectors()
+        return Candidate("eigh", "float64", True, None, n_bytes, seconds)
+
+    def pcg(self, precision: str, stored: bool, rank: int | None, budget: int) -> Candidate:
+        n, c = self.n, self.c
+        itemsize, products = self._precision(precision)
         matrix = LowerBlocks.n_bytes(n, itemsize) if stored else 0
         columns = min(n, default_rank(n) if rank is None else rank)
         if rank is None:
-            room = (memory_budget - matrix - vectors - tiles) / (8 * n * 1.4)
-            columns = min(columns, max(int(room), _LEAST_RANK, 1))
+            room = (budget - matrix - self._vectors()) / (8 * n * 1.4)
+            columns = min(columns, max(int(room), _LEAST_RANK))
         # The factor, and the block of new columns three times.
-        low_rank = int(8 * n * columns * 1.3) + 24 * n
-        setup = columns * n * (d / speed.products64 + 1.5 / speed.entries)
-        setup += n * columns**2 / speed.products64
-        product = pairs * (itemsize / speed.bytes + 2 * c / products)
-        if not stored:
-            product = evaluation[precision] + 2 * pairs * c / products
-        product += 4 * n * columns * c / speed.products64
-        seconds = setup + evaluation[precision] + _ITERATIONS * product
+        n_bytes = matrix + int(8 * n * columns * 1.3) + 24 * n + self._vectors()
+        product = seconds_per_product(n, self.d, precision, stored, self.speed)
+        product += n * n * c / products + 4 * n * columns * c / self.speed.products64
+        seconds = columns * n * (self.d / self.speed.products64 + 1.5 / self.speed.entries)
+        seconds += n * columns**2 / self.speed.products64
+        seconds += self._evaluation(precision) * stored + _ITERATIONS * product
         if precision == "float32":
-            seconds += _RESIDUALS * evaluation["float64"]
-        n_bytes = matrix + low_rank + vectors + tiles
-        found.append(Candidate("pcg", precision, stored, columns, n_bytes, seconds))
-    return tuple(found)
+            seconds += _RESIDUALS * self._evaluation("float64")
+        return Candidate("pcg", precision, stored, columns, n_bytes, seconds)
+
+    def eigenpro(self, rank: int | None) -> Candidate:
+        points = min(self.n, _EIGENPRO_POINTS)
+        n_bytes = 8 * 3 * points**2 + 32 * _EIGENPRO_BLOCKS + self._vectors()
+        precision = "float64" if self.n <= _SMALL else "float32"
+        seconds = _PASSES * 2 * self._evaluation(precision)
+        seconds += 5 * points**3 / 8 / self.speed.products64
+        return Candidate("eigenpro", precision, False, rank, n_bytes, seconds)
+
+    def restricted(self, precision: str, stored: bool, m: int) -> Candidate:
+        itemsize, products = self._precision(precision)
+        block = itemsize * self.n * m if stored else 0
+        n_bytes = block + 8 * _CENTER_MATRICES * m * m + self._vectors()
+        evaluation = 2 * m / self.n * self._evaluation(precision)
+        seconds = evaluation * (1 if stored else _ITERATIONS)
+        seconds += _ITERATIONS * 2 * self.n * m * self.c / products
+        seconds += self.n * m * m / self.speed.products64
+        return Candidate("restricted", precision, stored, None, n_bytes, seconds)
+
+    def _precision(self, name: str) -> tuple[int, float]:
+        if name == "float32":
+            return 4, self.speed.products32
+        return 8, self.speed.products64
+
+    def _evaluation(self, precision: str) -> float:
+        """Seconds in which half of the matrix is evaluated."""
+        more = 1.0 if precision == "float32" else 1.5
+        products = self._precision(precision)[1]
+        return self.n**2 / 2 * (self.d / products + more / self.speed.entries)
+
+    def _vectors(self) -> int:
+        # Copies of the points; coefficients, residuals and what else is as long as the targets.
+        return 8 * self.n * (8 * self.c + 3 * self.d) + self.tiles
 
 
-def seconds_per_product(n: int, candidate: Candidate, device: torch.device, d: int) -> float:
-    """Estimate the time of an iteration of conjugate gradients."""
-    speed, pairs = rates(device), n * n / 2
-    if candidate.stored:
-        return pairs * (4 if candidate.precision == "float32" else 8) / speed.bytes
+def seconds_per_product(n: int, d: int, precision: str, stored: bool, speed: Rates) -> float:
+    """Estimate the time of a product with the matrix."""
+    pairs = n * n / 2
+    if stored:
+        return pairs * (4 if precision == "float32" else 8) / speed.bytes
     return pairs * (d / speed.products32 + 1 / speed.entries)
 
 
@@ -222,15 +294,27 @@ def make_plan(
 
     Raises
     ------
+    ValueError
+        If none of those allowed gives leave-one-out residuals, and they are wanted.
     MemoryError
         If none fits.
     """
+    if loo and not set(allowed) & set(_WITH_LOO):
+        raise ValueError(
+            f"loo=True needs solver='auto', {' or '.join(map(repr, _WITH_LOO))}, got "
+            f"{allowed[0]!r}."
+        )
     of_solver = [
         one
         for one in found
         if one.solver in allowed
-        and not (loo and (one.precision != "float64" or one.solver == "pcg"))
+        and not (loo and (one.precision != "float64" or one.solver not in _EXACT))
     ]
+    if not of_solver:
+        raise ValueError(
+            "loo=True needs the solver 'auto', 'cholesky' or 'eigh', got "
+            f"{' or '.join(map(repr, allowed))}: leave-one-out residuals come from a factor."
+        )
     fitting = [one for one in of_solver if one.n_bytes <= budget]
     if not fitting:
         least = min(of_solver, key=lambda one: one.n_bytes)

@@ -10,7 +10,13 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from skoverparam.linalg import _kernel_cholesky, _kernel_eigen, _kernel_pcg
+from skoverparam.linalg import (
+    _eigenpro,
+    _kernel_cholesky,
+    _kernel_eigen,
+    _kernel_pcg,
+    _restricted_centers,
+)
 from skoverparam.linalg._kernel_matrix import KernelMatrix
 from skoverparam.linalg._kernel_matvec import Kernel
 from skoverparam.linalg._kernel_plan import (
@@ -18,6 +24,7 @@ from skoverparam.linalg._kernel_plan import (
     KernelPlan,
     candidates,
     make_plan,
+    rates,
     seconds_per_product,
 )
 from skoverparam.linalg._kernel_solution import KernelSolution, weights_columns
@@ -27,6 +34,8 @@ _SOLVERS: dict[str, Solver] = {
     "cholesky": _kernel_cholesky.steps,
     "eigh": _kernel_eigen.steps,
     "pcg": _kernel_pcg.steps,
+    "eigenpro": _eigenpro.steps,
+    "restricted": _restricted_centers.steps,
 }
 SOLVERS = tuple(_SOLVERS)
 # What "auto" chooses from.
@@ -136,8 +145,9 @@ def kernel_solve_steps(
     weights : Tensor of shape (n,) or (n, c), default=None
         Positive weights of the squared errors, for all targets or for each.
 
-    solver : {"auto", "cholesky", "eigh", "pcg"}, default="auto"
-        "auto" takes what is expected to be fastest within the memory.
+    solver : {"auto", "cholesky", "eigh", "pcg", "eigenpro", "restricted"}, default="auto"
+        "auto" takes what is expected to be fastest within the memory, of "cholesky" and "pcg", or
+        "restricted" if `n_centers` is given.
 
     tol : float, default=1e-6
         Relative residual at which an iterative solver stops. Direct ones go as far as float64.
@@ -149,7 +159,7 @@ def kernel_solve_steps(
         Of the preconditioner.
 
     n_centers : int, default=None
-        Points that get coefficients, for solvers that restrict them.
+        Points that get coefficients, for "restricted".
 
     loo : bool, default=False
         Whether leave-one-out residuals are wanted: an exact solver then, in float64.
@@ -166,12 +176,31 @@ def kernel_solve_steps(
 
     Raises
     ------
+    ValueError
+        Before any work, if options do not fit together.
     MemoryError
         Before any work, if no solver fits.
     """
     X, Y = X.double(), Y.double()
     n, d = X.shape
-    found = candidates(n, d, Y.shape[1], device=X.device, memory_budget=memory_budget, rank=rank)
+    if solver == "auto" and n_centers is not None:
+        solver = "restricted"
+    if n_centers is not None and solver not in ("auto", "restricted"):
+        raise ValueError(
+            "n_centers restricts the centers: it needs solver='auto' or 'restricted', got "
+            f"{solver!r}."
+        )
+    if solver == "auto" and n_centers is not None:
+        solver = "restricted"
+    found = candidates(
+        n,
+        d,
+        Y.shape[1],
+        device=X.device,
+        memory_budget=memory_budget,
+        rank=rank,
+        n_centers=n_centers,
+    )
     allowed = _AUTO if solver == "auto" else (solver,)
     plan, chosen = make_plan(found, n, allowed=allowed, loo=loo, budget=memory_budget)
     system = KernelSystem(KernelMatrix(kernel, X), Y, float(ridge), weights_columns(weights))
@@ -186,7 +215,7 @@ def kernel_solve_steps(
     n_iter = 0
     exact = _exact_candidate(plan) if solver == "auto" else None
     if chosen.solver == "pcg" and exact is not None:
-        per_iteration = seconds_per_product(n, chosen, X.device, d)
+        per_iteration = seconds_per_product(n, d, chosen.precision, chosen.stored, rates(X.device))
         options = replace(options, slow_after=exact.seconds / per_iteration)
     last: SolverStep | None = None
     while last is None or last.status == "slow":

@@ -39,6 +39,12 @@ def default_n_centers(n: int) -> int:
     return min(n, max(1000, math.ceil(8 * math.sqrt(n))))
 
 
+def restricted_bytes(n: int, m: int, itemsize: int) -> int:
+    """Estimate the memory of m centers, with kernel values stored unless ``itemsize`` is 0."""
+    # The sketch, its orthogonal factorization, Kmm and triangles.
+    return 12 * 8 * m * m + itemsize * n * m
+
+
 def choose_centers(
     matrix: KernelMatrix, n_centers: int, method: str, generator: torch.Generator
 ) -> Tensor:
