@@ -11,7 +11,6 @@ from skoverparam.linalg._kernel_eigen import eigen_bytes
 from skoverparam.linalg._kernel_matvec import tile_bytes
 from skoverparam.linalg._kernel_pcg import default_rank
 from skoverparam.linalg._lower_blocks import BLOCK_ROWS, LowerBlocks
-from skoverparam.linalg._restricted_centers import default_n_centers
 from skoverparam.linalg._restricted_centers import default_n_centers, restricted_bytes
 
 # Up to here everything takes a moment, and an exact solver in double precision is the simplest.
@@ -22,12 +21,8 @@ _ITERATIONS = 45
 _RESIDUALS = 3
 # Residuals by which a factor in single precision is refined.
 _CORRECTIONS = 4
-# Passes of stochastic gradients, and points of the matrices in their preconditioner.
+# Passes of stochastic gradients.
 _PASSES = 15
-_EIGENPRO_POINTS = 4000
-_EIGENPRO_BLOCKS = 2**22
-# Matrices of the order of the centers that are held at once.
-_CENTER_MATRICES = 6
 # Solvers that can say what leaving one out does.
 _WITH_LOO = ("cholesky", "eigh")
 # A preconditioner of a smaller rank is not worth the name.
@@ -225,17 +220,14 @@ class _Work(NamedTuple):
         return Candidate("pcg", precision, stored, columns, n_bytes, seconds)
 
     def eigenpro(self, rank: int | None) -> Candidate:
-        points = min(self.n, _EIGENPRO_POINTS)
-        n_bytes = 8 * 3 * points**2 + 32 * _EIGENPRO_BLOCKS + self._vectors()
+        n_bytes = eigenpro_bytes(self.n, rank) + self._vectors()
         precision = "float64" if self.n <= _SMALL else "float32"
         seconds = _PASSES * 2 * self._evaluation(precision)
-        seconds += 5 * points**3 / 8 / self.speed.products64
         return Candidate("eigenpro", precision, False, rank, n_bytes, seconds)
 
     def restricted(self, precision: str, stored: bool, m: int) -> Candidate:
         itemsize, products = self._precision(precision)
-        block = itemsize * self.n * m if stored else 0
-        n_bytes = block + 8 * _CENTER_MATRICES * m * m + self._vectors()
+        n_bytes = restricted_bytes(self.n, m, itemsize if stored else 0) + self._vectors()
         evaluation = 2 * m / self.n * self._evaluation(precision)
         seconds = evaluation * (1 if stored else _ITERATIONS)
         seconds += _ITERATIONS * 2 * self.n * m * self.c / products

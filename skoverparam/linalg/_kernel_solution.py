@@ -35,7 +35,7 @@ class KernelSolution:
 
     residual : array of shape (c,)
         Relative residuals ``||Y - (K + ridge W^-1) A|| / ||Y||`` of the targets, computed at the
-        end with entries in float64. With centers, of the targets' fit.
+        end with entries in float64. With centers, of the preconditioned normal equations.
 
     converged : bool
         Whether the residuals are at most the tolerance.

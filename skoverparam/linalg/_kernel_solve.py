@@ -185,13 +185,11 @@ def kernel_solve_steps(
     n, d = X.shape
     if solver == "auto" and n_centers is not None:
         solver = "restricted"
-    if n_centers is not None and solver not in ("auto", "restricted"):
+    if n_centers is not None and solver != "restricted":
         raise ValueError(
             "n_centers restricts the centers: it needs solver='auto' or 'restricted', got "
             f"{solver!r}."
         )
-    if solver == "auto" and n_centers is not None:
-        solver = "restricted"
     found = candidates(
         n,
         d,
