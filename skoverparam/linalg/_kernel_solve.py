@@ -38,6 +38,8 @@ _SOLVERS: dict[str, Solver] = {
     "restricted": _restricted_centers.steps,
 }
 SOLVERS = tuple(_SOLVERS)
+# Where a solver may end without a solution; "auto" then goes on with an exact one.
+_NOT_THERE = ("slow", "stalled", "max_iter")
 # What "auto" chooses from.
 _AUTO = ("cholesky", "pcg")
 
@@ -216,12 +218,12 @@ def kernel_solve_steps(
         per_iteration = seconds_per_product(n, d, chosen.precision, chosen.stored, rates(X.device))
         options = replace(options, slow_after=exact.seconds / per_iteration)
     last: SolverStep | None = None
-    while last is None or last.status == "slow":
+    while last is None or (exact not in (None, chosen) and last.status in _NOT_THERE):
         if last is not None and exact is not None:
             plan = plan._replace(
                 solver=exact.solver,
                 why=f"conjugate gradients had a residual of {last.residual:.1e} after "
-                f"{last.n_iter} iterations: exact from there, which was expected to be faster.",
+                f"{last.n_iter} iterations: exact from there.",
                 n_bytes=max(plan.n_bytes, exact.n_bytes),
                 seconds=plan.seconds + exact.seconds,
             )
