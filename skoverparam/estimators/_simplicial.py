@@ -25,8 +25,10 @@ from skoverparam.estimators._base import DocumentedEstimator
 
 _INTERPOLATES = 1e-6  # of the largest target
 
-# Searches may confuse points that are closer than rounding errors of a product: the nearest is
-# chosen among some.
+# Up to that many features a tree finds neighbors faster than a product of matrices.
+_TREE_FEATURES = 15
+
+# The nearest is chosen among some, of which the search may know the distances less exactly.
 _CANDIDATES = 4
 
 
@@ -88,9 +90,8 @@ class _SimplicialAverage(DocumentedEstimator):
         self._kept, self._group = passage.keep(kept), passage.keep(merged.group)
         self._targets, self._weights = passage.keep(Y), passage.keep(weights)
         self._search = None
-        if passage.device.type == "cpu":
-            # Around the center of the points: scikit-learn does not center.
-            self._search = NearestNeighbors().fit(to_numpy(cloud.centered))
+        if passage.device.type == "cpu" and X.shape[1] <= _TREE_FEATURES:
+            self._search = NearestNeighbors(algorithm="kd_tree").fit(to_numpy(cloud.X))
         miss = (merged.values[merged.group] - Y).abs().amax(0)
         self.interpolates_ = bool((miss <= _INTERPOLATES * Y.abs().amax(0)).all())
 
@@ -100,8 +101,8 @@ class _SimplicialAverage(DocumentedEstimator):
             candidates = search_all(cloud, Q, count)
         else:
             # Squares may not overflow; who is nearest from that far away makes no difference.
-            centered = to_numpy((Q - cloud.center).clamp(-1e100, 1e100))
-            found = self._search.kneighbors(centered, count, return_distance=False)
+            near = to_numpy(Q.clamp(-1e100, 1e100))
+            found = self._search.kneighbors(near, count, return_distance=False)
             candidates = passage.tensor(found)
         return nearest_of(cloud, Q, candidates, skip=skip)
 

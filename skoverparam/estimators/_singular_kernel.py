@@ -27,6 +27,9 @@ from skoverparam.estimators._base import DocumentedEstimator
 
 _INTERPOLATES = 1e-6  # of the largest target
 
+# Up to that many features a tree finds neighbors faster than a product of matrices.
+_TREE_FEATURES = 15
+
 _EXPONENTS = ("intrinsic", "dimension")
 _ALGORITHMS = ("auto", "brute", "kd_tree", "ball_tree")
 
@@ -121,8 +124,8 @@ class _SingularKernelAverage(DocumentedEstimator):
 
         def found(Q, count):
             # Squares may not overflow; who is nearest from that far away makes no difference.
-            centered = to_numpy((Q - cloud.center).clamp(-1e100, 1e100))
-            return passage.tensor(self._search.kneighbors(centered, count, return_distance=False))
+            near = to_numpy(Q.clamp(-1e100, 1e100))
+            return passage.tensor(self._search.kneighbors(near, count, return_distance=False))
 
         return found
 
@@ -146,8 +149,15 @@ class _SingularKernelAverage(DocumentedEstimator):
 
 
 def _search(cloud, algorithm):
-    """Index the points on the host, around their center: scikit-learn does not center."""
-    return NearestNeighbors(algorithm=algorithm).fit(to_numpy(cloud.centered))
+    """Make a tree of the points, which takes differences; None to measure all distances.
+
+    scikit-learn's own brute force may confuse points that are very close to each other.
+    """
+    if algorithm == "auto":
+        algorithm = "kd_tree" if cloud.X.shape[1] <= _TREE_FEATURES else "brute"
+    if algorithm == "brute":
+        return None
+    return NearestNeighbors(algorithm=algorithm).fit(to_numpy(cloud.X))
 
 
 class SingularKernelRegressor(MultiOutputMixin, RegressorMixin, _SingularKernelAverage):
@@ -185,8 +195,8 @@ class SingularKernelRegressor(MultiOutputMixin, RegressorMixin, _SingularKernelA
         The last two need a neighborhood.
 
     algorithm : {"auto", "brute", "kd_tree", "ball_tree"}, default="auto"
-        How neighbors are found, as in :class:`sklearn.neighbors.NearestNeighbors`. On a GPU all
-        distances are computed.
+        How neighbors are found: by a tree on the host, or by measuring all distances. "auto" is a
+        tree up to 15 features, and never on a GPU.
 
     device : {"auto", "cpu", "cuda", "cuda:<n>"}, default="auto"
         Where to compute. "auto" leaves a tensor where it is and takes arrays to a CUDA device if
@@ -246,7 +256,8 @@ class SingularKernelRegressor(MultiOutputMixin, RegressorMixin, _SingularKernelA
     largest: nothing is added to a distance. Points as far as the one that ends a neighborhood are
     not in it, unless all are; then those that the search finds first count, equally.
 
-    Cost of a prediction: :math:`n d` for all points, in blocks; of a neighborhood, the search.
+    Cost of a prediction: :math:`n d`, in blocks of samples, for all points and for a radius; for
+    the nearest neighbors that of the search.
 
     References
     ----------
@@ -362,8 +373,8 @@ class SingularKernelClassifier(ClassifierMixin, _SingularKernelAverage):
         The last two need a neighborhood.
 
     algorithm : {"auto", "brute", "kd_tree", "ball_tree"}, default="auto"
-        How neighbors are found, as in :class:`sklearn.neighbors.NearestNeighbors`. On a GPU all
-        distances are computed.
+        How neighbors are found: by a tree on the host, or by measuring all distances. "auto" is a
+        tree up to 15 features, and never on a GPU.
 
     device : {"auto", "cpu", "cuda", "cuda:<n>"}, default="auto"
         Where to compute. "auto" leaves a tensor where it is and takes arrays to a CUDA device if
