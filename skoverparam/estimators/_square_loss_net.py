@@ -374,7 +374,7 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
                 fitted_after=fitted_after,
             )
         except DivergenceError:
-            raise FloatingPointError(self._divergence(known, training.n_epochs)) from None
+            raise FloatingPointError(self._divergence(known, training)) from None
         finally:
             # Also after an interrupt: the last whole epoch is there to go on from.
             if latest is not None:
@@ -420,7 +420,7 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
         try:
             loss = training.run_epoch(samples, passage.tensor(labels), shuffle=False)
         except DivergenceError:
-            raise FloatingPointError(self._divergence(known, training.n_epochs)) from None
+            raise FloatingPointError(self._divergence(known, training)) from None
         training.best_weights = None
         curves = {
             "loss_": loss,
@@ -557,6 +557,12 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
     def _begin(self, passage, X, shape, classes, labels, resumes):
         """Make the network and its training, new or where the last one stopped."""
         if resumes:
+            now, then = (self._architecture(), shape), (self._blueprint, self.input_shape_)
+            if now != then:
+                raise ValueError(
+                    "Training goes on with the same network only, and its description changed "
+                    f"from {then} to {now}. Without warm_start, fit begins anew."
+                )
             known = {
                 name: getattr(self, name)
                 for name in ("classes_", "input_shape_", "_blueprint", "_seed")
@@ -686,12 +692,12 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
             "_training": kept,
         }
 
-    def _divergence(self, known, n_epochs):
+    def _divergence(self, known, training):
         rescaled = f", k={known['k_']:g} or M={known['M_']:g}" if self.loss == "square" else ""
+        kept = "" if training.n_epochs == 1 else " The weights of the epoch before are kept."
         return (
-            f"The loss or a weight became infinite or NaN in epoch {n_epochs}: lower "
-            f"learning_rate={self.learning_rate:g}{rescaled}, or scale X. What the epoch before "
-            "ended with is kept."
+            f"The loss or a weight became infinite or NaN in epoch {training.n_epochs}: lower "
+            f"learning_rate={self.learning_rate:g}{rescaled}, or scale X.{kept}"
         )
 
     @staticmethod

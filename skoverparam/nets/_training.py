@@ -336,14 +336,14 @@ def is_adaptive(optimizer: Any) -> bool:
 
 
 def batches(n: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size` rows; a last one of one row joins the one before.
+    """Slices of `size` rows, the last one shorter; one of a single row joins the one before.
 
-    Normalization over a batch needs two.
+    Normalization over a batch needs two rows.
     """
     start = 0
     while start < n:
         stop = start + size
-        if n - stop <= 1:
+        if n - stop <= (size > 1):
             stop = n
         yield slice(start, stop)
         start = stop
