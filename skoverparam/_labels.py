@@ -52,6 +52,69 @@ def decode_labels(passage: Passage, classes: Any, indices: Tensor) -> Any:
     return passage.back(passage.tensor(classes)[indices])
 
 
+def has_positions(y: Any) -> bool:
+    """Whether there is a row of labels per sample, one for each position: several columns."""
+    shape = getattr(y, "shape", None)
+    if shape is None:
+        y = list(y) if isinstance(y, (list, tuple)) else []
+        shape = (len(y), *{np.size(row) for row in y}) if len(y) else ()
+    return len(shape) == 2 and shape[1] > 1
+
+
+def encode_positions(
+    y: Any, present: Any, estimator_name: str
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Find the classes of labels per position, and the index of each position's class.
+
+    Parameters
+    ----------
+    y : array of shape (n, T)
+        Labels; negative numbers and empty strings are not counted.
+
+    present : ndarray of bool of shape (n, T), or None
+        Which positions are no padding: labels of others are not counted either.
+
+    estimator_name : str
+        For the message when there is one class only.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+        The distinct labels that are counted, sorted.
+
+    labels : ndarray of shape (n, T)
+        Indices into them, -1 where labels are not counted.
+    """
+    y, counted = counted_positions(y, present)
+    classes, indices = encode_labels(y[counted], estimator_name)
+    labels = np.full(y.shape, -1)
+    labels[counted] = indices
+    return classes, labels
+
+
+def counted_positions(y: Any, present: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Bring labels of shape (n, T) to the host, and find those that are counted."""
+    y = to_numpy(y)
+    if y.dtype.kind in "bu":
+        y = y.astype(np.int64)  # room for -1
+    counted = y != "" if y.dtype.kind in "OUS" else y >= 0
+    if present is not None:
+        counted = counted & present
+    if not counted.any():
+        raise ValueError("y has no label to train on: all are negative, empty or on padding.")
+    return y, counted
+
+
+def decode_positions(passage: Passage, classes: Any, indices: Tensor, present: Any) -> Any:
+    """Turn indices of classes into labels; -1, or an empty string, where nothing is present."""
+    if classes.dtype.kind in "OUS":
+        return np.where(
+            True if present is None else to_numpy(present), classes[to_numpy(indices)], ""
+        )
+    labels = passage.tensor(classes)[indices]
+    return passage.back(labels if present is None else labels.masked_fill(~present, -1))
+
+
 def check_target_coding(value: Any) -> None:
     """Check a ``target_coding`` parameter: a name, or a pair (k, M) of numbers from 1."""
     if isinstance(value, str) and value in _NAMES:

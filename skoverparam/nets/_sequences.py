@@ -29,6 +29,37 @@ class Steps(NamedTuple):
     order: Tensor | None
 
 
+def present_steps(X: Tensor) -> Tensor:
+    """Find the steps of token ids (b, t), or of vectors (b, t, f), that are no padding."""
+    return X >= 0 if X.ndim == 2 else ~X.isnan().all(-1)
+
+
+def check_steps(X: Tensor) -> None:
+    """Refuse token ids that are no integers, and vectors that are NaN in parts.
+
+    Parameters
+    ----------
+    X : Tensor of shape (b, t) or (b, t, f)
+        Token ids or vectors.
+    """
+    if X.ndim == 2:
+        odd = X.round() != X
+        if bool(odd.any()):
+            raise ValueError(
+                "Token ids must be integers, negative on padding; X has "
+                f"{float(X[odd].flatten()[0]):g}."
+            )
+        return
+    missing = X.isnan()
+    parts = missing.any(-1) & ~missing.all(-1)
+    if bool(parts.any()):
+        sample, step = parts.nonzero()[0].tolist()
+        raise ValueError(
+            "A step of a sequence must be all finite, or all NaN if it is padding; step "
+            f"{step} of sample {sample} of X is NaN in parts."
+        )
+
+
 def arrange_steps(X: Tensor) -> Steps:
     """Find the padding of sequences and move it to the end.
 
@@ -43,7 +74,7 @@ def arrange_steps(X: Tensor) -> Steps:
     Steps
         What is left of it.
     """
-    present = X >= 0 if X.ndim == 2 else ~X.isnan().all(-1)
+    present = present_steps(X)
     if bool(present.all()):
         return Steps(X, None, None)
     lengths = present.sum(1).clamp_min(1)
