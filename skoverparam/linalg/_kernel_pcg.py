@@ -21,6 +21,8 @@ _REPLACE_AT = 1e-3
 _MARGIN = 0.8
 # Without a factor of two within so many iterations the preconditioner is too weak.
 _PATIENCE = 50
+# A smaller shift, relative to the trace, would leave rounding errors of a difference.
+_LEAST_SHIFT = 1e-12
 # How fast it converges is not judged earlier.
 _JUDGED_AFTER = 20
 
@@ -70,11 +72,12 @@ class LowRankFactor:
         )
 
     def preconditioner(self, matrix: KernelMatrix, shift: Tensor | None) -> LowRankPreconditioner:
-        """Return the inverse of ``F F' + shift``, without a ridge of the mean that F misses."""
+        """Return the inverse of ``F F' + shift``; without a ridge, of the mean that F misses."""
+        floor = _LEAST_SHIFT * float(matrix.diagonal().sum())
         if shift is None:
-            floor = 100 * torch.finfo(torch.float64).eps * float(matrix.diagonal().mean())
-            missed = max(float(self.low.residual_diagonal.mean()), floor)
+            missed = float(self.low.residual_diagonal.mean())
             shift = self.low.factor.new_full((1, 1), missed).expand(matrix.n, 1)
+        shift = shift.clamp_min(floor or 1.0)
         return LowRankPreconditioner(self.low.factor, shift)
 
     def steps(self, system: KernelSystem, options: SolverOptions) -> Iterator[SolverStep]:

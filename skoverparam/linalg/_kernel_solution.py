@@ -33,7 +33,7 @@ class KernelSolution:
     centers : array of shape (m,) or None
         Indices of the points that have coefficients; None is all of them.
 
-    residual : array of shape (c,)
+    residual : array of shape (c,), or () for Y of shape (n,)
         Relative residuals ``||Y - (K + ridge W^-1) A|| / ||Y||`` of the targets, computed at the
         end with entries in float64. With centers, of the preconditioned normal equations.
 
@@ -203,7 +203,7 @@ class KernelSolution:
             dual_coef=turn(self.dual_coef),
             loo_residuals=turn(self.loo_residuals),
             centers=turn(self.centers),
-            residual=turn(self.residual),
+            residual=leave(self.residual[0] if flat else self.residual),
             _enter=enter,
             _leave=leave,
         )

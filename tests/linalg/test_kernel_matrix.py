@@ -1,9 +1,14 @@
 """Kernel matrices in tiles, against the whole matrix."""
 
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 
+from skoverparam.kernels import laplace
 from skoverparam.kernels._radial import RadialKernel
+from skoverparam.linalg import kernel_matvec as public_kernel_matvec
 from skoverparam.linalg._kernel_matrix import KernelMatrix
 from skoverparam.linalg._kernel_matvec import kernel_matvec
 
@@ -80,3 +85,18 @@ def test_matvec(kernel, shape):
         found = kernel_matvec(kernel, X, Z, V, block_bytes=block_bytes)
         torch.testing.assert_close(found, kernel(X, Z) @ V)
     torch.testing.assert_close(kernel_matvec(kernel, X, Z, V[:, 0]), kernel(X, Z) @ V[:, 0])
+
+
+def test_matvec_in_public():
+    X, Z = points(30).numpy(), points(40).numpy()
+    kernel = partial(laplace, bandwidth=2.0)
+    V = normal(40, 2).numpy()
+    expected = laplace(X, Z, bandwidth=2.0) @ V
+    np.testing.assert_allclose(public_kernel_matvec(kernel, X, Z, V), expected)
+    single = public_kernel_matvec(kernel, X.astype(np.float32), Z, V[:, 0].astype(np.float32))
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, expected[:, 0], atol=1e-5)
+    with pytest.raises(ValueError, match="V must have one or two dimensions and 40 rows"):
+        public_kernel_matvec(kernel, X, Z, V[:3])
+    with pytest.raises(ValueError, match="X must have two dimensions and 3 columns like Z"):
+        public_kernel_matvec(kernel, X[:, :2], Z, V)

@@ -1,8 +1,14 @@
 """Partial Cholesky factors against dense matrices."""
 
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 
+from skoverparam import config_context
+from skoverparam.kernels import laplace
+from skoverparam.linalg import rp_cholesky as public_rp_cholesky
 from skoverparam.linalg._rp_cholesky import rp_cholesky
 
 
@@ -105,3 +111,57 @@ def test_single_precision_columns():
     S = result.pivots
     # Columns of pivots are reproduced to float32 rounding of numbers near 100.
     torch.testing.assert_close((result.factor @ result.factor.T)[:, S], K[:, S], atol=2e-3, rtol=0)
+
+
+def test_going_on_from_a_factor():
+    K = positive_semidefinite(60, 80)
+    first = factorize(K, 15)
+    more = factorize(K, 40, seed=1, start=first)
+    torch.testing.assert_close(more.factor[:, :15], first.factor)
+    torch.testing.assert_close(more.pivots[:15], first.pivots)
+    assert len(set(more.pivots.tolist())) == 40
+    left = (K - more.factor @ more.factor.T).diagonal()
+    torch.testing.assert_close(more.residual_diagonal, left.clamp_min(0), atol=1e-9, rtol=0)
+    chosen = more.pivots
+    torch.testing.assert_close(
+        more.factor[chosen], torch.linalg.cholesky(K[chosen][:, chosen]), atol=1e-9, rtol=0
+    )
+
+
+def test_in_public():
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    kernel = partial(laplace, bandwidth=3.0)
+    result = public_rp_cholesky(kernel, X, 30, random_state=0)
+    assert result.factor.shape == (200, 30)
+    K = laplace(X, bandwidth=3.0)
+    np.testing.assert_allclose(result.residual_diagonal, 1 - (result.factor**2).sum(1), atol=1e-12)
+    np.testing.assert_allclose(
+        (result.factor @ result.factor.T)[result.pivots], K[result.pivots], atol=1e-12
+    )
+    single = public_rp_cholesky(kernel, X.astype(np.float32), 30, random_state=0)
+    assert single.factor.dtype == np.float32
+    coarse = public_rp_cholesky(kernel, X, 200, tol=0.5, random_state=0)
+    assert coarse.residual_diagonal.sum() <= 100
+    assert coarse.factor.shape[1] < 150
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"kernel": 3}, TypeError, "kernel must be a function"),
+        ({"X": np.ones(4)}, ValueError, "X must have two dimensions"),
+        ({"rank": 0}, ValueError, "rank"),
+        ({"rank": 2.5}, TypeError, "rank"),
+        ({"tol": -1.0}, ValueError, "tol"),
+    ],
+)
+def test_bad_arguments_are_named(change, error, message):
+    arguments = {"kernel": laplace, "X": np.ones((4, 2)), "rank": 2, "random_state": 0} | change
+    with pytest.raises(error, match=message):
+        public_rp_cholesky(**arguments)
+
+
+def test_a_factor_too_large_is_refused_before_any_work():
+    X = np.ones((1000, 2))
+    with config_context(memory_budget=1e4), pytest.raises(MemoryError, match="smaller rank"):
+        public_rp_cholesky(laplace, X, 500, random_state=0)
