@@ -269,6 +269,9 @@ class _KernelInterpolator(CallbackSupportMixin, DocumentedEstimator):
         if self.ridge == "loo":
             return iter([self._chosen_by_loo(kernel, data, device)])
         exact = self.solver in ("auto", *_EXACT) and self.n_centers is None
+        loo = self.solver == "eigh" or (exact and len(data.X) <= _LOO_SAMPLES)
+        # Exact solvers draw nothing, and leave numpy's global stream alone.
+        draws = not loo and self.solver not in _EXACT
         return kernel_solve_steps(
             kernel,
             data.X,
@@ -279,9 +282,9 @@ class _KernelInterpolator(CallbackSupportMixin, DocumentedEstimator):
             tol=self._tolerance(data.Y),
             max_iter=int(self.max_iter),
             n_centers=self.n_centers,
-            loo=self.solver == "eigh" or (exact and len(data.X) <= _LOO_SAMPLES),
+            loo=loo,
             memory_budget=memory_budget(device),
-            generator=make_generator(self.random_state),
+            generator=make_generator(self.random_state if draws else 0),
         )
 
     def _chosen_by_loo(self, kernel, data, device):

@@ -21,7 +21,7 @@ from skoverparam import KernelInterpolatorClassifier, KernelInterpolatorRegresso
 from skoverparam.kernels import fully_connected_nngp, fully_connected_ntk, laplace
 from skoverparam.model_selection import generalization_curve
 
-# The seed is of what solvers draw; exact ones draw nothing.
+# The seed is of what iterative solvers draw.
 Regressor = functools.partial(KernelInterpolatorRegressor, random_state=0)
 Classifier = functools.partial(KernelInterpolatorClassifier, random_state=0)
 
@@ -73,6 +73,13 @@ def test_interpolation_and_its_certificates():
     assert 1 < model.condition_estimate_ <= np.linalg.cond(K) * 1.01
     assert model.solver_ == model.plan_["solver"] == "cholesky"
     assert model.n_iter_ == 1
+
+
+def test_exact_solvers_draw_nothing():
+    # The fixture around every test notices draws from numpy's global stream.
+    X, y = draw(30)
+    for parameters in ({}, {"solver": "eigh"}, {"solver": "cholesky", "ridge": 1.0}):
+        KernelInterpolatorRegressor(**parameters).fit(X, y)
 
 
 def test_norm_with_a_ridge_and_several_targets():
