@@ -28,9 +28,6 @@ class Mirror:
 
     time_dependent: ClassVar[bool] = False
 
-    can_overflow: ClassVar[bool] = False
-    """Whether finite duals of moderate size may have no finite weights."""
-
     @property
     def flat_at_zero(self) -> bool:
         """Whether the curvature is zero at a weight of zero."""
@@ -43,6 +40,14 @@ class Mirror:
     def to_primal(self, z: Tensor) -> Tensor:
         r"""Map a dual to weights, :math:`\phi^{-1}(z)`."""
         raise NotImplementedError
+
+    def to_primal_(self, z: Tensor, out: Tensor) -> None:
+        """Write the weights of a dual to a tensor. Overwrite it where that saves memory."""
+        out.copy_(self.to_primal(z))
+
+    def largest_dual(self, dtype: torch.dtype) -> float:
+        """Return the size up to which dual coordinates have finite weights in this precision."""
+        return math.inf
 
     def potential(self, w: Tensor) -> Tensor:
         r"""Return the potential :math:`\psi(w)`, a scalar."""
@@ -81,6 +86,10 @@ class Euclidean(Mirror):
     def to_primal(self, z: Tensor) -> Tensor:
         """Return the dual."""
         return z.clone()
+
+    def to_primal_(self, z: Tensor, out: Tensor) -> None:
+        """Write the dual."""
+        out.copy_(z)
 
     def potential(self, w: Tensor) -> Tensor:
         """Return half the squared norm."""
@@ -143,6 +152,10 @@ class PNorm(Mirror):
                 break
         return (u if direct else u**power).copysign_(z)
 
+    def largest_dual(self, dtype: torch.dtype) -> float:
+        """Return where the power overflows for p < 2."""
+        return torch.finfo(dtype).max ** min(self.p - 1, 1.0)
+
     def potential(self, w: Tensor) -> Tensor:
         """Return the potential."""
         value = w.abs().pow(self.p).sum() / self.p
@@ -167,7 +180,6 @@ class Hypentropy(Mirror):
     """
 
     beta: float = 0.01
-    can_overflow: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check_positive(self.beta, f"beta must be a positive number, got {self.beta!r}.")
@@ -179,6 +191,14 @@ class Hypentropy(Mirror):
     def to_primal(self, z: Tensor) -> Tensor:
         """Return beta sinh(z)."""
         return torch.sinh(z).mul_(self.beta)
+
+    def to_primal_(self, z: Tensor, out: Tensor) -> None:
+        """Write beta sinh(z)."""
+        torch.sinh(z, out=out).mul_(self.beta)
+
+    def largest_dual(self, dtype: torch.dtype) -> float:
+        """Return where sinh overflows."""
+        return math.log(torch.finfo(dtype).max)
 
     def potential(self, w: Tensor) -> Tensor:
         """Return the potential."""
@@ -193,8 +213,6 @@ class Hypentropy(Mirror):
 class NegativeEntropy(Mirror):
     r"""The potential :math:`\sum w \log w - w` of positive weights: multiplicative updates."""
 
-    can_overflow: ClassVar[bool] = True
-
     def to_dual(self, w: Tensor) -> Tensor:
         """Return log(w)."""
         return w.log()
@@ -202,6 +220,10 @@ class NegativeEntropy(Mirror):
     def to_primal(self, z: Tensor) -> Tensor:
         """Return exp(z)."""
         return z.exp()
+
+    def largest_dual(self, dtype: torch.dtype) -> float:
+        """Return where exp overflows."""
+        return math.log(torch.finfo(dtype).max)
 
     def potential(self, w: Tensor) -> Tensor:
         """Return the potential."""
@@ -224,11 +246,13 @@ class NegativeEntropy(Mirror):
 class SimplexEntropy(NegativeEntropy):
     """The negative entropy on the probability simplex: last axes of weights sum to one."""
 
-    can_overflow: ClassVar[bool] = False
-
     def to_primal(self, z: Tensor) -> Tensor:
         """Return softmax(z) over the last axis."""
         return z.softmax(-1)
+
+    def largest_dual(self, dtype: torch.dtype) -> float:
+        """Return infinity: differences matter only."""
+        return math.inf
 
     def check_domain(self, w: Tensor, name: str = "the weights") -> None:
         """Raise ValueError unless the last axis is positive and sums to one."""
