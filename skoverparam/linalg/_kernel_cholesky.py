@@ -96,6 +96,8 @@ def steps(system: KernelSystem, options: SolverOptions) -> Iterator[SolverStep]:
 
 
 def _solve(system: KernelSystem, options: SolverOptions) -> SolverStep:
+    if options.stored and system.matrix.stored is None:
+        system.matrix.store(torch.float64)
     found = None
     for dtype in options.precisions:
         final = dtype == options.precisions[-1]

@@ -105,9 +105,13 @@ class KernelMatrix:
         self.stored = self.lower(dtype)
 
     def lower(self, dtype: torch.dtype, out: LowerBlocks | None = None) -> LowerBlocks:
-        """Evaluate the lower triangle; blocks on the diagonal are symmetric in full."""
+        """Evaluate or copy the lower triangle; blocks on the diagonal are symmetric in full."""
         if out is None:
             out = LowerBlocks(self.n, dtype, self.X.device)
+        if self.stored is not None and _precise(self.stored.dtype, dtype):
+            for block, kept in zip(out.blocks, self.stored.blocks, strict=True):
+                block.copy_(kept)
+            return out
         for rows, block in zip(out.rows, out.blocks, strict=True):
             width = max(1, self._block_bytes // (dtype.itemsize * len(block)))
             for j in range(0, rows.start, width):

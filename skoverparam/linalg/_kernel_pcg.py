@@ -14,9 +14,11 @@ from skoverparam.linalg._kernel_system import KernelSystem, SolverOptions, Solve
 from skoverparam.linalg._low_rank_preconditioner import LowRankPreconditioner
 from skoverparam.linalg._rp_cholesky import RPCholesky, rp_cholesky
 
-# Entries in single precision let the recurred residual run away from the true one by about this
-# much; then it is replaced by the true one, and the search directions go on.
+# Entries in single precision keep the recurred residual close to the true one down to a share of
+# where it started. Before it gets there, it is replaced by the true one, and the search directions
+# go on; a tolerance within reach is reached without.
 _REPLACE_AT = 1e-3
+_IN_REACH = 1e-4
 # The recurred residual has to be this much below the tolerance before the true one is looked at.
 _MARGIN = 0.8
 # Without a factor of two within so many iterations the preconditioner is too weak.
@@ -186,9 +188,10 @@ class _State:
         done = relative <= _MARGIN * tol
         if 2 * int(done.sum()) >= len(done):
             return True
-        return self.precision != torch.float64 and bool(
-            (relative < _REPLACE_AT * self._level).any()
-        )
+        if self.precision == torch.float64:
+            return False
+        far = _MARGIN * tol < _IN_REACH * self._level
+        return bool((far & (relative < _REPLACE_AT * self._level)).any())
 
     def advance(self) -> None:
         """Make one step of every live column."""

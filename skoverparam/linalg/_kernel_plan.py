@@ -21,6 +21,8 @@ _ITERATIONS = 45
 _RESIDUALS = 3
 # Residuals by which a factor in single precision is refined.
 _CORRECTIONS = 4
+# A matrix of this size is kept beside its factor: residuals, and other ridges, are cheap then.
+_KEPT_BYTES = 2**29
 # Passes of stochastic gradients.
 _PASSES = 15
 # Solvers that can say what leaving one out does.
@@ -45,7 +47,7 @@ class Candidate(NamedTuple):
         Of the factor or of the entries in products: "float32" or "float64".
 
     stored : bool
-        Whether the matrix, or its factor, is kept.
+        Whether the matrix is kept, beside a factor for its residuals.
 
     rank : int or None
         Columns of a preconditioner.
@@ -162,8 +164,8 @@ def candidates(
     work = _Work(n, d, c, rates(device), 3 * tile_bytes(device))
     centers = min(n, default_n_centers(n) if n_centers is None else n_centers)
     return (
-        work.cholesky("float64"),
-        work.cholesky("float32"),
+        work.cholesky("float64", memory_budget),
+        work.cholesky("float32", memory_budget),
         work.eigh(),
         *(
             work.pcg(precision, stored, rank, memory_budget)
@@ -186,14 +188,19 @@ class _Work(NamedTuple):
     speed: Rates
     tiles: int
 
-    def cholesky(self, precision: str) -> Candidate:
+    def cholesky(self, precision: str, budget: int) -> Candidate:
         itemsize, products = self._precision(precision)
-        residuals = 1 if precision == "float64" else _CORRECTIONS
         panel = itemsize * self.n * min(self.n, BLOCK_ROWS)
         n_bytes = LowerBlocks.n_bytes(self.n, itemsize) + panel + self._vectors()
-        seconds = self.n**3 / 6 / products + self._evaluation(precision)
-        seconds += residuals * self._evaluation("float64")
-        return Candidate("cholesky", precision, True, None, n_bytes, seconds)
+        seconds = self.n**3 / 6 / products + self._evaluation("float64")
+        kept = LowerBlocks.n_bytes(self.n, 8)
+        stored = kept <= _KEPT_BYTES and n_bytes + kept <= budget
+        if stored:
+            n_bytes += kept
+        else:
+            residuals = 1 if precision == "float64" else _CORRECTIONS
+            seconds += residuals * self._evaluation("float64")
+        return Candidate("cholesky", precision, stored, None, n_bytes, seconds)
 
     def eigh(self) -> Candidate:
         seconds = 5 * self.n**3 / self.speed.products64 + self._evaluation("float64")

@@ -298,7 +298,7 @@ def test_max_iter_says_what_to_change():
 def test_slow_conjugate_gradients_are_left_for_a_factor(monkeypatch):
     monkeypatch.setattr("skoverparam.linalg._kernel_plan._SMALL", 0)
     monkeypatch.setattr(
-        "skoverparam.linalg._kernel_plan._Work.eigh", lambda self: self.cholesky("float64")
+        "skoverparam.linalg._kernel_plan._Work.eigh", lambda self: self.cholesky("float64", GIB)
     )
     # Conjugate gradients look cheap, and are not: a smooth kernel with next to no ridge.
     monkeypatch.setattr("skoverparam.linalg._kernel_plan._ITERATIONS", -1000)
