@@ -93,13 +93,22 @@ def test_the_flattened_kernel_is_what_it_says():
 
 
 def test_it_needs_no_more_passes_than_measured():
-    # sin(x0) + x1 x2 / 2 + cos(2 x3) with noise .1: 18 passes to 1e-5.
-    X = points(3000, 8)
-    noise = torch.randn(3000, generator=seeded(1), dtype=torch.float64)
+    # 15 to 17 passes to 1e-4; with steps of 1 / (largest k(x, x)), 60 are not enough.
+    X = points(2000, 8)
+    noise = torch.randn(2000, generator=seeded(1), dtype=torch.float64)
     y = X[:, 0].sin() + 0.5 * X[:, 1] * X[:, 2] + (2 * X[:, 3]).cos() + 0.1 * noise
-    last = solve(system_of(RadialKernel("laplace", 10.0), X, y[:, None]), tol=1e-5, rank=200)
-    assert last.status == "solved"
-    assert last.n_iter <= 27
+    system = system_of(RadialKernel("laplace", 10.0), X, y[:, None])
+    g = seeded()
+    pre = eigenpro_preconditioner(
+        system.matrix,
+        shift=torch.zeros(2000, dtype=torch.float64),
+        subsample_size=600,
+        n_components=120,
+        generator=g,
+    )
+    steps = list(eigenpro_steps(system, pre, tol=1e-4, max_epochs=60, generator=g))
+    assert steps[-1].status == "solved"
+    assert len(steps) <= 24
 
 
 def random_draw(seed):
@@ -156,7 +165,7 @@ def test_steps_that_are_too_long_are_noticed_and_undone():
     )
     # As if the subsample had promised six times smaller gradients than there are.
     wrong = dataclasses.replace(pre, diagonal=pre.diagonal / 6)
-    *_, last = eigenpro_steps(system, wrong, tol=1e-6, max_epochs=150, generator=seeded())
+    *_, last = eigenpro_steps(system, wrong, tol=1e-4, max_epochs=150, generator=seeded())
     assert last.n_restored > 0
     assert last.status == "solved"
 
