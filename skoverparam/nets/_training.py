@@ -319,6 +319,10 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
                 "optimizer must make a torch optimizer, got "
                 f"{type(optimizer).__name__} from {recipe.optimizer!r:.80}."
             )
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise ValueError(
+                "optimizer must make its steps from one gradient; LBFGS evaluates the loss again."
+            )
         return optimizer
     options["weight_decay"] = recipe.weight_decay
     # Steps of all parameters in one kernel; other devices than these loop over them.
