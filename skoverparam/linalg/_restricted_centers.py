@@ -41,8 +41,14 @@ def default_n_centers(n: int) -> int:
 
 def restricted_bytes(n: int, m: int, itemsize: int) -> int:
     """Estimate the memory of m centers, with kernel values stored unless ``itemsize`` is 0."""
-    # The sketch, its orthogonal factorization, Kmm and triangles.
-    return 12 * 8 * m * m + itemsize * n * m
+    # The sketch, its orthogonal factorization, Kmm and triangles; the factor that has the pivots.
+    pivoting = int(1.3 * 8 * n * m) if _are_pivots(n, m, stored=itemsize > 0) else 0
+    return 12 * 8 * m * m + itemsize * n * m + pivoting
+
+
+def _are_pivots(n: int, m: int, *, stored: bool) -> bool:
+    """Whether there is room and time for the factor that chooses centers."""
+    return stored and n * m**2 <= _MOST_PIVOTING
 
 
 def choose_centers(
@@ -164,8 +170,8 @@ def steps(system: KernelSystem, options: SolverOptions) -> Iterator[SolverStep]:
     matrix = system.matrix
     count = default_n_centers(matrix.n) if options.n_centers is None else options.n_centers
     count = min(count, matrix.n)
-    fits = 8 * matrix.n * count * 1.3 < options.memory_budget / 2
-    method = "pivots" if fits and matrix.n * count**2 <= _MOST_PIVOTING else "uniform"
+    pivots = _are_pivots(matrix.n, count, stored=options.stored)
+    method = "pivots" if pivots else "uniform"
     centers = choose_centers(matrix, count, method, options.generator)
     yield from Restricted(centers).steps(system, options)
 
