@@ -49,6 +49,15 @@ class _Samples(NamedTuple):
     column_weights: object  # (n, t), or None if all are one
 
 
+class _Fit(NamedTuple):
+    """A solution for centered features and targets, and what was subtracted."""
+
+    found: object
+    X_mean: object
+    Y_mean: object
+    rcond: float
+
+
 class _RandomFeatureModel(DocumentedEstimator):
     """What regression and classification share: the least squares fit of columns of targets."""
 
@@ -111,32 +120,24 @@ class _RandomFeatureModel(DocumentedEstimator):
     def _learn(self, passage, data):
         """Fit, and return what is kept, the columns of targets last."""
         Phi, features, kept, bandwidth = self._design(passage, data, self.n_features, 6)
-        design = scaled_design(Phi, data.Y, data.weights, center=self.fit_intercept)
-        rcond = self._cut_off(Phi, design.Z, self.ridge)
-        options = {"ridge": self.ridge, "rcond": rcond, "solver": self.solver}
-        found = ridge_solution(design.Z, design.Y, **options)
-        coef, X_means, Y_mean = found.coef, [design.X_mean], design.Y_mean
+        fit = self._solve(Phi, data.Y, data.weights)
+        fits, found = [fit], fit.found
         met = self.ridge == 0 and found.rank == len(data.X) - int(self.fit_intercept)
         if data.column_weights is not None and not met:
             # Where all targets are met, weights of the errors change nothing.
-            alone = [
-                scaled_design(Phi, Y, weights, center=self.fit_intercept)
-                for Y, weights in _by_column(data)
-            ]
-            coef = Phi.new_empty(coef.shape)
-            for k, one in enumerate(alone):
-                coef[:, k] = ridge_solution(one.Z, one.Y, **options).coef[:, 0]
-            X_means = [one.X_mean for one in alone]
-            Y_mean = data.Y.new_tensor([float(one.Y_mean) for one in alone])
+            fits = [self._solve(Phi, Y, weights) for Y, weights in _by_column(data)]
         # Certificates are about the coefficients that are kept, in their precision.
-        coef = self._checked(coef.to(passage.dtype), "coefficients")
-        if len(X_means) == 1:
-            offset = X_means[0] @ coef.double()
-        else:
-            offset = data.Y.new_tensor(
-                [float(mean @ coef[:, k].double()) for k, mean in enumerate(X_means)]
-            )
-        intercept = (Y_mean - offset).to(passage.dtype)
+        coefs = [self._checked(fit.found.coef.to(passage.dtype), "coefficients") for fit in fits]
+        intercepts = [
+            fit.Y_mean - fit.X_mean @ part.double() for fit, part in zip(fits, coefs, strict=True)
+        ]
+        coef, intercept = coefs[0], intercepts[0]
+        if len(fits) > 1:
+            coef = coef.new_empty(len(coef), len(fits))
+            intercept = intercept.new_empty(len(fits))
+            for k, (column, constant) in enumerate(zip(coefs, intercepts, strict=True)):
+                coef[:, k], intercept[k] = column[:, 0], constant[0]
+        intercept = intercept.to(passage.dtype)
         miss = data.Y - Phi @ coef.double() - intercept.double()
         norm = coef.double().norm(dim=0)
         values = found.singular_values
@@ -145,13 +146,21 @@ class _RandomFeatureModel(DocumentedEstimator):
         self.phases_ = None if kept.phases is None else passage.keep(kept.phases)
         self.bandwidth_ = bandwidth
         self.singular_values_ = None if values is None else passage.keep(values.to(passage.dtype))
-        self.rank_, self.rcond_, self.solver_ = found.rank, rcond, found.solver
+        self.rank_, self.rcond_, self.solver_ = found.rank, fit.rcond, found.solver
         self.interpolates_ = bool((miss.abs().amax(0) <= _INTERPOLATES * worst).all())
         return coef, {
             "intercept_": intercept,
             "coef_norm_": norm,
             "residual_": relative_size(miss, data.Y),
         }
+
+    def _solve(self, Phi, Y, weights):
+        design = scaled_design(Phi, Y, weights, center=self.fit_intercept)
+        rcond = self._cut_off(Phi, design.Z, self.ridge)
+        found = ridge_solution(
+            design.Z, design.Y, ridge=self.ridge, rcond=rcond, solver=self.solver
+        )
+        return _Fit(found, design.X_mean, design.Y_mean, rcond)
 
     def _cut_off(self, Phi, Z, ridge):
         """Cut-off relative to the largest singular value of Z, the centered features Phi."""
@@ -195,6 +204,8 @@ class _RandomFeatureModel(DocumentedEstimator):
             else:
                 check_integer(value, param_name, low=1)
         values = [float(value) if over_ridges else int(value) for value in param_range]
+        if not values:
+            raise ValueError("param_range must hold at least one value, got none.")
         distinct = sorted(set(values))
         n_features = self.n_features if over_ridges else max(values)
         copies = 6 + 2 * len(X_test) / len(data.X)
