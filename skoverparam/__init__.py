@@ -9,6 +9,8 @@ from skoverparam.estimators import (
     KernelInterpolatorRegressor,
     MaxMarginClassifier,
     MinNormRegressor,
+    MirrorDescentClassifier,
+    MirrorDescentRegressor,
     NTKImageCompleter,
     NTKInteractionRegressor,
     NTKMatrixCompleter,
@@ -19,6 +21,7 @@ from skoverparam.estimators import (
     SingularKernelClassifier,
     SingularKernelRegressor,
     SquareLossNetClassifier,
+    TokenIdVectorizer,
     TwoLayerCNNClassifier,
 )
 
@@ -44,6 +47,8 @@ __all__ = [
     # linear models
     "MaxMarginClassifier",
     "MinNormRegressor",
+    "MirrorDescentClassifier",
+    "MirrorDescentRegressor",
     # kernels
     "KernelInterpolatorClassifier",
     "KernelInterpolatorRegressor",
@@ -57,6 +62,7 @@ __all__ = [
     "SingularKernelRegressor",
     # networks
     "SquareLossNetClassifier",
+    "TokenIdVectorizer",
     "TwoLayerCNNClassifier",
     # settings of the process
     "config_context",

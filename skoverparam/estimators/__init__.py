@@ -9,6 +9,10 @@ from skoverparam.estimators._kernel_interpolator import (
 from skoverparam.estimators._matrix_completer import NTKMatrixCompleter
 from skoverparam.estimators._max_margin import MaxMarginClassifier
 from skoverparam.estimators._min_norm import MinNormRegressor
+from skoverparam.estimators._mirror_descent import (
+    MirrorDescentClassifier,
+    MirrorDescentRegressor,
+)
 from skoverparam.estimators._random_features import (
     RandomFeatureClassifier,
     RandomFeatureRegressor,
@@ -19,6 +23,7 @@ from skoverparam.estimators._singular_kernel import (
     SingularKernelRegressor,
 )
 from skoverparam.estimators._square_loss_net import SquareLossNetClassifier
+from skoverparam.estimators._token_ids import TokenIdVectorizer
 from skoverparam.estimators._two_layer_cnn import TwoLayerCNNClassifier
 
 __all__ = [
@@ -26,6 +31,8 @@ __all__ = [
     "KernelInterpolatorRegressor",
     "MaxMarginClassifier",
     "MinNormRegressor",
+    "MirrorDescentClassifier",
+    "MirrorDescentRegressor",
     "NTKImageCompleter",
     "NTKInteractionRegressor",
     "NTKMatrixCompleter",
@@ -36,5 +43,6 @@ __all__ = [
     "SingularKernelClassifier",
     "SingularKernelRegressor",
     "SquareLossNetClassifier",
+    "TokenIdVectorizer",
     "TwoLayerCNNClassifier",
 ]

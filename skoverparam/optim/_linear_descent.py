@@ -19,7 +19,7 @@ _MAX_HALVINGS = 200
 
 
 class Conditioning(NamedTuple):
-    """Constants of the loss ``|Z W - Y|^2 / (2 n)``.
+    """Constants of the loss ``|Z W' - Y|^2 / (2 n)``.
 
     Attributes
     ----------
@@ -64,14 +64,14 @@ class DescentStep(NamedTuple):
 
     Attributes
     ----------
-    coef : Tensor of shape (d, c)
-        The coefficients.
+    coef : Tensor of shape (c, d)
+        The coefficients, a row for each target.
 
     loss : float
-        ``|Z W - Y|^2 / (2 n)``.
+        ``|Z W' - Y|^2 / (2 n)``.
 
     residual : float
-        ``|Z W - Y| / |Y|``, what no coefficients fit not counted.
+        ``|Z W' - Y| / |Y|``, what no coefficients fit not counted.
 
     bounds : (float, float)
         Least and greatest curvature of the mirror over the box of all iterates, or of the
@@ -115,7 +115,7 @@ def descent_steps(
     Y : Tensor of shape (n, c)
         Targets.
 
-    start : Tensor of shape (d, c)
+    start : Tensor of shape (c, d)
         Coefficients to start from, in the mirror's domain.
 
     mirror : Mirror or TimeDependentMirror
@@ -148,17 +148,17 @@ def descent_steps(
     rule = _Rule(conditioning, learning_rate, len(Z), batch_size)
     scale = float(Y.square().sum()) / (2 * len(Z))
     W = start
-    missed = Z @ W - Y
+    missed = Z @ W.T - Y
     first = float(missed.square().sum()) / (2 * len(Z))
     for _ in range(max_iter):
         if rule.stochastic:
             order = torch.randperm(len(Z), generator=generator).to(Z.device)
             for rows in order.split(rule.batch_size):
                 part = Z[rows]
-                W = geometry.step(W, part.T @ (part @ W - Y[rows]) / len(rows), rule)
+                W = geometry.step(W, (part @ W.T - Y[rows]).T @ part / len(rows), rule)
         else:
-            W = geometry.step(W, Z.T @ missed / len(Z), rule)
-        missed = Z @ W - Y
+            W = geometry.step(W, missed.T @ Z / len(Z), rule)
+        missed = Z @ W.T - Y
         loss = float(missed.square().sum()) / (2 * len(Z))
         if not loss <= _DIVERGED * max(first, scale):
             raise ValueError(

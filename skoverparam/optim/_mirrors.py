@@ -24,6 +24,25 @@ class Mirror:
     Subclasses give `to_dual`, `to_primal` and `potential`, and `curvature` if bounds and theory
     steps are wanted. They hold numbers only and have no state: one mirror serves any number of
     tensors.
+
+    Examples
+    --------
+    >>> from skoverparam.optim import Mirror
+    >>> class Cosh(Mirror):
+    ...     def to_dual(self, w):
+    ...         return w.sinh()
+    ...
+    ...     def to_primal(self, z):
+    ...         return z.asinh()
+    ...
+    ...     def potential(self, w):
+    ...         return w.cosh().sum()
+    ...
+    ...     def curvature(self, w):
+    ...         return w.cosh()
+    >>> import torch
+    >>> round(float(Cosh().divergence(torch.ones(1), torch.zeros(1))), 3)
+    0.543
     """
 
     time_dependent: ClassVar[bool] = False
@@ -32,6 +51,10 @@ class Mirror:
     def flat_at_zero(self) -> bool:
         """Whether the curvature is zero at a weight of zero."""
         return False
+
+    def start(self, n_weights: int) -> float:
+        """Return a value in the domain, to start from if nothing else is known."""
+        return 0.0
 
     def to_dual(self, w: Tensor) -> Tensor:
         r"""Map weights to their dual, :math:`\phi(w)`."""
@@ -77,7 +100,15 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Euclidean(Mirror):
-    """Gradient descent: the potential is half the squared norm."""
+    """Gradient descent: the potential is half the squared norm.
+
+    Examples
+    --------
+    >>> from skoverparam.optim import Euclidean
+    >>> import torch
+    >>> Euclidean().to_dual(torch.tensor([1.0, -2.0]))
+    tensor([ 1., -2.])
+    """
 
     def to_dual(self, w: Tensor) -> Tensor:
         """Return the weights."""
@@ -112,6 +143,13 @@ class PNorm(Mirror):
     ridge : float, default=0.0
         :math:`\epsilon`: keeps the curvature above zero for p > 2, where a descent otherwise
         stalls at coordinates near zero.
+
+    Examples
+    --------
+    >>> from skoverparam.optim import PNorm
+    >>> import torch
+    >>> PNorm(p=3.0).to_dual(torch.tensor([1.0, -2.0]))
+    tensor([ 1., -4.])
     """
 
     p: float = 1.5
@@ -177,6 +215,14 @@ class Hypentropy(Mirror):
     ----------
     beta : float, default=0.01
         Size of a weight at which one goes over into the other.
+
+    Examples
+    --------
+    >>> from skoverparam.optim import Hypentropy
+    >>> import torch
+    >>> mirror = Hypentropy(beta=0.01)
+    >>> mirror.to_primal(mirror.to_dual(torch.tensor([1.0, -2.0]))).round(decimals=4)
+    tensor([ 1., -2.])
     """
 
     beta: float = 0.01
@@ -211,7 +257,19 @@ class Hypentropy(Mirror):
 
 @dataclass(frozen=True)
 class NegativeEntropy(Mirror):
-    r"""The potential :math:`\sum w \log w - w` of positive weights: multiplicative updates."""
+    r"""The potential :math:`\sum w \log w - w` of positive weights: multiplicative updates.
+
+    Examples
+    --------
+    >>> from skoverparam.optim import NegativeEntropy
+    >>> import torch
+    >>> NegativeEntropy().to_primal(torch.tensor([0.0, 0.6931])).round(decimals=3)
+    tensor([1., 2.])
+    """
+
+    def start(self, n_weights: int) -> float:
+        """Return equal shares of one."""
+        return 1 / n_weights
 
     def to_dual(self, w: Tensor) -> Tensor:
         """Return log(w)."""
@@ -244,7 +302,15 @@ class NegativeEntropy(Mirror):
 
 @dataclass(frozen=True)
 class SimplexEntropy(NegativeEntropy):
-    """The negative entropy on the probability simplex: last axes of weights sum to one."""
+    """The negative entropy on the probability simplex: last axes of weights sum to one.
+
+    Examples
+    --------
+    >>> from skoverparam.optim import SimplexEntropy
+    >>> import torch
+    >>> SimplexEntropy().to_primal(torch.tensor([3.0, 3.0]))
+    tensor([0.5000, 0.5000])
+    """
 
     def to_primal(self, z: Tensor) -> Tensor:
         """Return softmax(z) over the last axis."""
@@ -273,6 +339,13 @@ class Diagonal(Mirror):
     ----------
     scale : float or Tensor
         Positive numbers that broadcast against the weights: large ones make steps small.
+
+    Examples
+    --------
+    >>> from skoverparam.optim import Diagonal
+    >>> import torch
+    >>> Diagonal(scale=4.0).to_primal(torch.tensor([1.0, -2.0]))
+    tensor([ 0.2500, -0.5000])
     """
 
     scale: Any = 1.0
@@ -307,6 +380,22 @@ class TimeDependentMirror:
     Its duals are not a running sum of gradients: both sides of a step use the metric of that
     step. `update` takes a state and returns the next one; states are tensors, so that they can
     be saved.
+
+    Examples
+    --------
+    >>> from skoverparam.optim import TimeDependentMirror
+    >>> class Largest(TimeDependentMirror):
+    ...     def initial_state(self, w):
+    ...         return w.new_zeros(w.shape)
+    ...
+    ...     def update(self, state, gradient):
+    ...         return state.maximum(gradient.abs())
+    ...
+    ...     def metric(self, state):
+    ...         return state
+    >>> import torch
+    >>> Largest().update(torch.zeros(2), torch.tensor([1.0, -2.0]))
+    tensor([1., 2.])
     """
 
     time_dependent: ClassVar[bool] = True
@@ -335,6 +424,15 @@ class Adagrad(TimeDependentMirror):
     ----------
     delta : float, default=0.0
         What the sum starts from.
+
+    Examples
+    --------
+    >>> from skoverparam.optim import Adagrad
+    >>> import torch
+    >>> mirror = Adagrad()
+    >>> state = mirror.update(mirror.initial_state(torch.zeros(2)), torch.tensor([3.0, -4.0]))
+    >>> mirror.metric(state)
+    tensor([3., 4.])
     """
 
     delta: float = 0.0
@@ -358,7 +456,17 @@ class Adagrad(TimeDependentMirror):
 
 @dataclass(frozen=True)
 class AdagradNorm(Adagrad):
-    """One number for all weights of a tensor, with the squared norms of the gradients."""
+    """One number for all weights of a tensor, with the squared norms of the gradients.
+
+    Examples
+    --------
+    >>> from skoverparam.optim import AdagradNorm
+    >>> import torch
+    >>> mirror = AdagradNorm()
+    >>> state = mirror.update(mirror.initial_state(torch.zeros(2)), torch.tensor([3.0, -4.0]))
+    >>> mirror.metric(state)
+    tensor(5.)
+    """
 
     def initial_state(self, w: Tensor) -> Tensor:
         """Return delta."""
