@@ -12,6 +12,8 @@ from torch import Tensor
 _ROWS_PER_CENTER = 4
 _ENTRIES = 8
 _JITTERS = 7
+# Least ratio of the diagonal of a Cholesky factor for which a product of matrices may be factored.
+_SQUARABLE = 1e-5
 
 
 class RestrictedPreconditioner(NamedTuple):
@@ -92,8 +94,8 @@ def sketched_preconditioner(
     Notes
     -----
     Good for any centers and any ridge: the number of iterations hardly depends on them. One pass
-    over Knm and ``O(m^3)``. The triangle comes from an orthogonal factorization, which does not
-    square the condition number as a Cholesky factor of the sum would.
+    over Knm and ``O(m^3)``. Where squaring the condition number costs too many digits, the
+    triangle comes from an orthogonal factorization, which does not.
     """
     m, device = len(Kmm), Kmm.device
     height = _ROWS_PER_CENTER * m
@@ -112,8 +114,11 @@ def sketched_preconditioner(
     # Without a ridge, directions that rounding has reached are kept from blowing up.
     least = torch.finfo(Kmm.dtype).eps * float(C.square().sum()) / max(float(Kmm.trace()), 1e-300)
     stack[height:] = max(ridge, least) ** 0.5 * T
-    R = torch.linalg.qr(stack, mode="r")[1]
-    return RestrictedPreconditioner((R,), jitter)
+    L, failed = torch.linalg.cholesky_ex(stack.T @ stack)
+    pivots = L.diagonal()
+    if bool(failed) or not float(pivots.min()) > _SQUARABLE * float(pivots.max()):
+        return RestrictedPreconditioner((torch.linalg.qr(stack, mode="r")[1],), jitter)
+    return RestrictedPreconditioner((L.T,), jitter)
 
 
 def jittered_triangle(K: Tensor) -> tuple[Tensor, float]:
