@@ -1,7 +1,7 @@
 """Samples of patches, one of which is the label's signal and the others are noise."""
 
 import numpy as np
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 
 from skoverparam.theory import _arguments as check
 
@@ -53,8 +53,9 @@ def make_signal_noise_patches(
     flip : float, default=0.0
         Share of labels that are flipped, in [0, 0.5), met up to rounding.
 
-    random_state : int, RandomState instance or None, default=None
-        Determines labels, noise, positions and flips, in this order.
+    random_state : int, Generator, RandomState instance or None, default=None
+        Determines labels, noise, positions and flips, in this order; what is not random draws
+        nothing.
 
     Returns
     -------
@@ -105,21 +106,22 @@ def make_signal_noise_patches(
         raise TypeError(f"orthogonal_noise must be True or False, got {orthogonal_noise!r}.")
     mu = _signal(signal, d)
     size = np.linalg.norm(mu)
-    rng = check_random_state(random_state)
+    rng = check.generator(random_state)
     y_true = rng.choice([-1, 1], n)
     noise = rng.standard_normal((n, n_patches - 1, d))
-    noise *= sigma_p
+    if sigma_p != 1:
+        noise *= sigma_p
     if orthogonal_noise and size > 0:
         direction = mu / size
-        noise -= (noise @ direction)[:, :, None] * direction
-    first = position == "first"
-    at = np.zeros(n, dtype=np.int64) if first else rng.randint(n_patches, size=n)
+        along = direction.nonzero()[0]  # most signals are sparse
+        noise[:, :, along] -= (noise @ direction)[:, :, None] * direction[along]
+    at = rng.integers(n_patches, size=n) if position == "random" else np.zeros(n, dtype=np.int64)
     X = np.empty((n, n_patches, d))
-    others = np.arange(n_patches) != at[:, None]
-    X[others] = noise.reshape(-1, d)
+    X[np.arange(n_patches) != at[:, None]] = noise.reshape(-1, d)
     X[np.arange(n), at] = y_true[:, None] * mu
     y = y_true.copy()
-    y[rng.permutation(n)[: round(flip * n)]] *= -1
+    if flip > 0:
+        y[rng.permutation(n)[: round(flip * n)]] *= -1
     scale = sigma_p * np.sqrt(d)
     truth = Bunch(
         signal=mu,

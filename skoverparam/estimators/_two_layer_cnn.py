@@ -32,12 +32,14 @@ from skoverparam._params import (
 )
 from skoverparam._steps import run_steps
 from skoverparam.estimators._base import DocumentedEstimator
+from skoverparam.linalg._threads import on_threads
 from skoverparam.nets._two_layer_cnn import outputs
 from skoverparam.nets._two_layer_cnn_decomposition import decompose, find_signal
 from skoverparam.nets._two_layer_cnn_patches import gather_patches, split_patches
 from skoverparam.nets._two_layer_cnn_training import (
     Learned,
     Record,
+    batches,
     dense_bytes,
     filters,
     initial_filters,
@@ -47,7 +49,7 @@ from skoverparam.nets._two_layer_cnn_training import (
     stacked,
     start_training,
     suitable_threads,
-    train_together,
+    train_batch,
     training_accuracy,
     training_steps,
 )
@@ -280,7 +282,7 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
             )
             return self._attributes(passage, training, learned, known) | {"solver_": solver}
 
-        with suitable_threads(training.patch_coef.numel(), passage.device):
+        with suitable_threads(training.patch_coef.numel()):
             last, _ = run_steps(
                 self,
                 record.follow(steps),
@@ -333,22 +335,16 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
             if one.solver == "dense" or one.track is not None:
                 one.fit(*given)
                 continue
-            passage, _, training, _, known = one._training(*given)
+            with suitable_threads(0):
+                passage, _, training, _, known = one._training(*given)
             one._solver(passage, training)
             shape = training.coef.shape[:2]
             alike = (*shape, one.q, one.dtype, one.tol, one.max_iter, passage.device)
             groups[alike].append((one, passage, training, known))
         for members in groups.values():
-            first, _, training, _ = members[0]
-            results = train_together(
-                [training for _, _, training, _ in members],
-                logistic=len(training.coef) == 2,
-                tol=float(first.tol),
-                max_iter=int(first.max_iter),
-                halve=[one.learning_rate == "auto" for one, _, _, _ in members],
-            )
-            for (one, passage, training, known), learned in zip(members, results, strict=True):
-                fitted.append(one._attributes(passage, training, learned, known))
+            for one, passage, training, known, learned in self._together(members):
+                with suitable_threads(0):
+                    fitted.append(one._attributes(passage, training, learned, known))
                 vars(one).update(fitted[-1])
         self._report(fitted)
         return classifiers
@@ -596,6 +592,28 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
             else "Use fewer samples or filters.",
         )
         return solver
+
+    def _together(self, members):
+        """Train networks of one shape, a batch on each thread."""
+        trainings = [training for _, _, training, _ in members]
+        halve = [one.learning_rate == "auto" for one, *_ in members]
+        first, passage, *_ = members[0]
+
+        def train(batch):
+            return train_batch(
+                [trainings[k] for k in batch],
+                logistic=len(trainings[0].coef) == 2,
+                tol=float(first.tol),
+                max_iter=int(first.max_iter),
+                halve=halve[batch[0]],
+            )
+
+        divided = batches(trainings, halve)
+        for batch, results in zip(
+            divided, on_threads(train, divided, passage.device), strict=True
+        ):
+            for k, learned in zip(batch, results, strict=True):
+                yield (*members[k], learned)
 
     def _attributes(self, passage, training, learned, known):
         """Collect the fitted attributes that a training amounts to."""

@@ -95,9 +95,11 @@ def _first_equal(rows: Tensor) -> Tensor:
     # of summation; rows with equal sums are then compared in full.
     bits = (rows + 0.0).contiguous()
     bits = bits.view(torch.int64 if rows.dtype == torch.float64 else torch.int32).long()
+    # Short numbers have their bits at the upper end, which products move out of sight.
+    bits = bits ^ (bits >> 31)
     factors = torch.arange(1, rows.shape[1] + 1, device=rows.device)
-    factors = factors * -7046029254386353131 | 1
-    keys = (bits * factors).sum(1)
+    bits = bits * (factors * -7046029254386353131 | 1)
+    keys = (bits ^ (bits >> 29)).sum(1)
     numbers = torch.arange(count, device=rows.device)
     order = torch.argsort(keys, stable=True)
     starts = torch.ones(count, dtype=torch.bool, device=rows.device)

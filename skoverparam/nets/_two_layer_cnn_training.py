@@ -23,6 +23,9 @@ from skoverparam.nets._two_layer_cnn_patches import Patches
 # Cells of a batch keep about so many bytes for every step; more of them are not faster.
 _BATCH_BYTES = {"cpu": 2**26, "cuda": 2**31}
 
+# Batches of fewer cells spend their time on starting operations.
+_LEAST_CELLS = 64
+
 # Below so many entries an operation is over before a second thread has begun.
 _WORTH_THREADS = 2**16
 
@@ -103,7 +106,9 @@ def patch_norms(patches: Tensor) -> tuple[float, float]:
     norms = norms[norms > 0]
     if not len(norms):
         return 1.0, 1.0
-    return float(norms.max()), float(norms.median())
+    ordered = norms.sort().values
+    middle = ordered[[(len(ordered) - 1) // 2, len(ordered) // 2]].mean()
+    return float(ordered[-1]), float(middle)
 
 
 def span_is_cheaper(patches: Patches) -> bool:
@@ -127,16 +132,13 @@ def dense_bytes(patches: Patches, n_classes: int, n_filters: int) -> int:
 
 
 @contextmanager
-def suitable_threads(size: int, device: torch.device) -> Iterator[None]:
+def suitable_threads(size: int) -> Iterator[None]:
     """Let small operations run on one thread of the CPU.
 
     Parameters
     ----------
     size : int
-        Entries of the arrays of a step.
-
-    device : torch.device
-        Where they are.
+        Entries of the arrays that operations are on.
 
     Yields
     ------
@@ -148,7 +150,7 @@ def suitable_threads(size: int, device: torch.device) -> Iterator[None]:
     time, and on a busy machine all of it.
     """
     n_threads = torch.get_num_threads()
-    if device.type != "cpu" or size >= _WORTH_THREADS or n_threads == 1:
+    if size >= _WORTH_THREADS or n_threads == 1:
         yield
         return
     torch.set_num_threads(1)
@@ -239,7 +241,11 @@ def training_steps(
             if end:
                 return
             spent += 1
-        if not halve or spent == 0 or rate < 1e-12 * training.learning_rate:
+        if spent == 0:
+            raise ValueError(
+                "The loss at the initial filters is not finite: they are too large for the data."
+            )
+        if not halve or rate < 1e-12 * training.learning_rate:
             return
         rate /= 2
 
@@ -375,53 +381,74 @@ class Learned(NamedTuple):
     end: str
 
 
-def train_together(
-    trainings: Sequence[Training],
-    *,
-    logistic: bool,
-    tol: float,
-    max_iter: int,
-    halve: Sequence[bool],
-) -> list[Learned]:
-    """Train many networks of one shape as a few batches.
+def batches(trainings: Sequence[Training], halve: Sequence[bool]) -> list[list[int]]:
+    """Divide networks into batches to be trained together, of similar sizes.
 
     Parameters
     ----------
     trainings : sequence of Training
-        Of one K, m, q, dtype and device, from their initial filters. Samples may differ in
-        number and in size.
-
-    logistic, tol, max_iter
-        As for :func:`training_steps`.
+        Of one K, m, q, dtype and device. Samples may differ in number and in size.
 
     halve : sequence of bool
-        The same, for each of them.
+        Whether they may begin again with smaller steps.
+
+    Returns
+    -------
+    list of list of int
+        Indices of `trainings`.
+    """
+    coef = trainings[0].coef
+    on_cpu = coef.device.type == "cpu"
+    n_units = coef.shape[0] * coef.shape[1]
+    limit = _BATCH_BYTES["cpu" if on_cpu else "cuda"]
+    # On a CPU each thread takes batches of its own.
+    n_threads = torch.get_num_threads() if on_cpu else 1
+    most = max(_LEAST_CELLS, -(-len(trainings) // n_threads))
+    sizes = [len(training.patches.vectors) for training in trainings]
+    found: list[list[int]] = []
+    # Cells of similar size side by side: the shorter ones are filled up.
+    for k in sorted(range(len(trainings)), key=lambda k: (halve[k], sizes[k])):
+        if found:
+            first, n_cells = found[-1][0], len(found[-1]) + 1
+            n_bytes = n_cells * coef.element_size() * sizes[k] * (sizes[k] + 8 * n_units)
+            alike = sizes[k] <= 1.3 * sizes[first] + 8 and halve[k] == halve[first]
+            if alike and n_bytes <= limit and n_cells <= most:
+                found[-1].append(k)
+                continue
+        found.append([k])
+    return found
+
+
+def train_batch(
+    trainings: Sequence[Training], *, logistic: bool, tol: float, max_iter: int, halve: bool
+) -> list[Learned]:
+    """Train networks of one shape as one tensor program.
+
+    Parameters
+    ----------
+    trainings : sequence of Training
+        Of one K, m, q, dtype and device, from their initial filters.
+
+    logistic, tol, max_iter, halve
+        As for :func:`training_steps`.
 
     Returns
     -------
     list of Learned
         In the order of `trainings`; the same as of :func:`training_steps` up to rounding.
     """
-    sizes = [len(training.patches.vectors) for training in trainings]
-    # Cells of similar size side by side: the shorter ones are filled up.
-    order = sorted(range(len(trainings)), key=lambda k: (halve[k], sizes[k]))
-    results: dict[int, Learned] = {}
-    while order:
-        batch = _batch(order, sizes, halve, trainings)
-        order = order[len(batch) :]
-        first = trainings[batch[0]]
-        with suitable_threads(len(batch) * first.patch_coef.numel(), first.coef.device):
-            trained = train_cells(
-                [_cell(trainings[k]) for k in batch],
-                q=first.q,
-                tol=tol,
-                max_iter=max_iter,
-                logistic=logistic,
-                rise=_RISE if halve[batch[0]] else math.inf,
-            )
-        for k, result in zip(batch, trained, strict=True):
-            results[k] = _finished(trainings[k], result, logistic, tol, max_iter, halve[k])
-    return [results[k] for k in range(len(trainings))]
+    trained = train_cells(
+        [_cell(training) for training in trainings],
+        q=trainings[0].q,
+        tol=tol,
+        max_iter=max_iter,
+        logistic=logistic,
+        rise=_RISE if halve else math.inf,
+    )
+    return [
+        _finished(training, result, logistic, tol, max_iter, halve)
+        for training, result in zip(trainings, trained, strict=True)
+    ]
 
 
 def _finished(
@@ -435,33 +462,10 @@ def _finished(
     steps = training_steps(
         training, solver="span", logistic=logistic, tol=tol, max_iter=max_iter, halve=halve
     )
-    curve: list[float] = []
-    last = None
-    for last in steps:
-        curve[last.n_steps :] = [last.loss]
-    if last is None:
-        raise OverflowError("The loss of the initial filters is not finite.")
+    record = Record(None)
+    *_, last = record.follow(steps)
     coef = filters(training, last.patch_coef)
-    return Learned(last.patch_coef, coef, curve, last.learning_rate, last.end or "diverged")
-
-
-def _batch(
-    order: list[int], sizes: list[int], halve: Sequence[bool], trainings: Sequence[Training]
-) -> list[int]:
-    """As many of the first cells as fit, all of them of about the size of the first."""
-    first = order[0]
-    coef = trainings[first].coef
-    n_units = coef.shape[0] * coef.shape[1]
-    limit = _BATCH_BYTES["cpu" if coef.device.type == "cpu" else "cuda"]
-    batch: list[int] = []
-    for k in order:
-        n_bytes = coef.element_size() * sizes[k] * (sizes[k] + 8 * n_units)
-        full = n_bytes * (len(batch) + 1) > limit
-        unlike = sizes[k] > 1.3 * sizes[first] + 8 or halve[k] != halve[first]
-        if batch and (full or unlike):
-            break
-        batch.append(k)
-    return batch
+    return Learned(last.patch_coef, coef, record.curve, last.learning_rate, last.end or "diverged")
 
 
 def _cell(training: Training) -> Cell:

@@ -10,6 +10,7 @@ from skoverparam.theory._max_margin_risk import (
     max_margin_risk_bound,
 )
 from skoverparam.theory._minimum_norm_risk import minimum_norm_risk
+from skoverparam.theory._signal_noise_phase import signal_noise_phase
 from skoverparam.theory._spectra import effective_ranks, spectrum
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "max_margin_risk_bound",
     "minimum_norm_risk",
     "sgd_mean_squared_error",
+    "signal_noise_phase",
     "spectrum",
 ]
