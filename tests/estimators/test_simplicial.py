@@ -165,3 +165,14 @@ def test_bad_arguments_are_named(rng):
     with pytest.raises(ValueError, match="sample_weight must hold 5"):
         model.fit(X, y, sample_weight=[1.0])
     assert model.n_points_ == 5
+
+
+@pytest.mark.parametrize("max_dim", [0, 4])
+@pytest.mark.parametrize("d", [1, 3, 9])
+def test_devices_agree(d, max_dim, device, rng):
+    X, y, Q = rng.normal(size=(60, d)), rng.normal(size=60), 0.5 * rng.normal(size=(30, d))
+    expected = SimplicialRegressor(max_dim=max_dim, device="cpu").fit(X, y)
+    model = SimplicialRegressor(max_dim=max_dim, device=str(device)).fit(X, y)
+    np.testing.assert_allclose(model.predict(Q), expected.predict(Q), rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(model.predict(X), y)
+    np.testing.assert_allclose(model.loo_residuals_, expected.loo_residuals_, rtol=0, atol=1e-9)

@@ -286,3 +286,13 @@ def test_bad_arguments_are_named(rng):
     assert model.n_points_ == 5
     with pytest.raises(ValueError, match="at least two classes"):
         SingularKernelClassifier().fit(X, np.zeros(5))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_devices_agree(rule, device, rng):
+    X, y, Q = rng.normal(size=(60, 3)), rng.normal(size=60), rng.normal(size=(30, 3))
+    expected = SingularKernelRegressor(**rule, device="cpu").fit(X, y)
+    model = SingularKernelRegressor(**rule, device=str(device)).fit(X, y)
+    np.testing.assert_allclose(model.predict(Q), expected.predict(Q), rtol=0, atol=1e-10)
+    np.testing.assert_array_equal(model.predict(X), y)
+    np.testing.assert_allclose(model.loo_residuals_, expected.loo_residuals_, rtol=0, atol=1e-10)
