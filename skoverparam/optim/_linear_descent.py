@@ -99,7 +99,7 @@ def descent_steps(
     mirror: Mirror | TimeDependentMirror,
     conditioning: Conditioning,
     *,
-    learning_rate: float | None,
+    learning_rate: float | str,
     batch_size: int | None,
     tol: float,
     max_iter: int,
@@ -124,8 +124,9 @@ def descent_steps(
     conditioning : Conditioning
         Constants of the loss.
 
-    learning_rate : float or None
-        The step, None for the theory's.
+    learning_rate : float, "theory" or "search"
+        The step; the one of the theory; or the longest one, among halves and doubles of the
+        last, that takes the loss down by half of what its gradient promises.
 
     batch_size : int or None
         Samples for each step, None for all of them.
@@ -145,7 +146,7 @@ def descent_steps(
         After each pass.
     """
     geometry = (_FixedGeometry if isinstance(mirror, Mirror) else _MovingGeometry)(mirror, start)  # type: ignore[arg-type]
-    rule = _Rule(conditioning, learning_rate, len(Z), batch_size)
+    rule = _Rule(conditioning, learning_rate, Z, batch_size)
     scale = float(Y.square().sum()) / (2 * len(Z))
     W = start
     missed = Z @ W.T - Y
@@ -185,14 +186,17 @@ class _Rule:
     def __init__(
         self,
         conditioning: Conditioning,
-        learning_rate: float | None,
-        n_samples: int,
+        learning_rate: float | str,
+        Z: Tensor,
         batch_size: int | None,
     ) -> None:
-        self.given = learning_rate
+        n_samples = len(Z)
+        self.Z = Z
+        self.searches = learning_rate == "search"
+        self.given = None if isinstance(learning_rate, str) else learning_rate
         self.batch_size = n_samples if batch_size is None else min(batch_size, n_samples)
         self.stochastic = self.batch_size < n_samples
-        self.last = 0.0 if learning_rate is None else learning_rate
+        self.last = 0.0 if self.given is None else self.given
         L, b = conditioning.smoothness, self.batch_size
         self.smoothness = L
         sampled = conditioning.largest_sample / b + (1 - 1 / b) * L
@@ -205,6 +209,11 @@ class _Rule:
         if not self.stochastic:
             return least / self.smoothness
         return self.noise * least * (least / greatest)
+
+    def falls(self, G: Tensor, moved: Tensor) -> bool:
+        """Whether a move takes the loss down by half of what its gradient promises."""
+        rise = float((self.Z @ moved.T).square().sum()) / len(self.Z)
+        return rise <= -float((G * moved).sum())
 
 
 class _FixedGeometry:
@@ -241,11 +250,13 @@ class _FixedGeometry:
     def _longest_allowed(self, W: Tensor, G: Tensor, rule: _Rule) -> tuple[Tensor, Tensor]:
         """Find a step that is as long as the theory allows for its own two ends."""
         least, greatest = self.mirror.bounds(W, W)
-        if least == 0:
+        if least == 0 and rule.searches:
+            least = 1.0
+        elif least == 0:
             raise ValueError(
                 f"learning_rate='theory' needs a mirror whose curvature is not zero, and "
-                f"{self.mirror} has zero at weights of zero. Give it a ridge, or "
-                "learning_rate a number."
+                f"{self.mirror} has zero at weights of zero. Give it a ridge, or take "
+                "learning_rate='search' or a number."
             )
         if rule.stochastic and math.isinf(greatest):
             raise ValueError(
@@ -255,13 +266,18 @@ class _FixedGeometry:
             )
         # Where the curvature is infinite, at weights of zero, nothing bounds the first try.
         step = rule.step(least, greatest)
-        step = min(step, 4 * rule.last) if rule.last > 0 else step
+        if rule.last > 0:
+            step = 2 * rule.last if rule.searches else min(step, 4 * rule.last)
         step = step if math.isfinite(step) else 1.0 / max(rule.smoothness, 1e-300)
         for _ in range(_MAX_HALVINGS):
             moved = self._moved(G, step)
             if moved is not None:
-                low, high = torch.minimum(W, moved[1]), torch.maximum(W, moved[1])
-                if step <= rule.step(*self.mirror.bounds(low, high)):
+                if rule.searches:
+                    enough = rule.falls(G, moved[1] - W)
+                else:
+                    low, high = torch.minimum(W, moved[1]), torch.maximum(W, moved[1])
+                    enough = step <= rule.step(*self.mirror.bounds(low, high))
+                if enough:
                     break
             step *= 0.5
         rule.last = step
@@ -284,17 +300,24 @@ class _MovingGeometry:
     def step(self, W: Tensor, G: Tensor, rule: _Rule) -> Tensor:
         self.state = self.mirror.update(self.state, G)
         metric = self.mirror.metric(self.state)
-        if rule.given is None:
+        direction = -G / metric.clamp_min(torch.finfo(metric.dtype).tiny)
+        if rule.searches:
+            rule.last = 2 * rule.last if rule.last > 0 else rule.step(*self.bounds())
+            for _ in range(_MAX_HALVINGS):
+                if rule.falls(G, rule.last * direction):
+                    break
+                rule.last *= 0.5
+        elif rule.given is None:
             rule.last = rule.step(*self.bounds())
-        return W - rule.last * G / metric.clamp_min(torch.finfo(metric.dtype).tiny)
+        return W + rule.last * direction
 
 
 def rate_bound(
-    conditioning: Conditioning, bounds: tuple[float, float], learning_rate: float | None
+    conditioning: Conditioning, bounds: tuple[float, float], learning_rate: float | str
 ) -> float | None:
     """Return the factor by which the excess loss falls at least in each full step.
 
-    None where the step is longer than the theory allows.
+    None where the step may be longer than the theory allows.
     """
     least, greatest = bounds
     L, mu = conditioning.smoothness, conditioning.pl
@@ -302,7 +325,9 @@ def rate_bound(
         return 0.0
     if math.isinf(greatest):
         return 1.0
-    step = least / L if learning_rate is None else learning_rate
+    if learning_rate == "search":
+        return None
+    step = least / L if isinstance(learning_rate, str) else learning_rate
     if not step < 2 * least / L:
         return None
     return 1 - mu * step * (2 * least - step * L) / greatest**2

@@ -456,7 +456,12 @@ class Adagrad(TimeDependentMirror):
 
 @dataclass(frozen=True)
 class AdagradNorm(Adagrad):
-    """One number for all weights of a tensor, with the squared norms of the gradients.
+    r"""The metric :math:`(\delta + \sum_s \|g_s\|^2)^{1/2}`, one number for a whole tensor.
+
+    Parameters
+    ----------
+    delta : float, default=0.0
+        What the sum starts from.
 
     Examples
     --------
