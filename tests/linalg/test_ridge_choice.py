@@ -51,7 +51,6 @@ def test_choice_is_that_of_refits(columns):
         if ridge == found.ridge:
             torch.testing.assert_close(found.loo_residuals, left_out, rtol=0, atol=1e-10)
     assert found.ridge == RIDGES[int(found.errors.argmin())]
-    assert 0 < found.ridge < 10
     coef = solve(K, Y, weights, found.ridge)
     torch.testing.assert_close(found.dual_coef, coef, rtol=0, atol=1e-10)
 
