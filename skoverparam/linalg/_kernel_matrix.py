@@ -10,6 +10,7 @@ from torch import Tensor
 
 from skoverparam.linalg._kernel_matvec import evaluate, kernel_matvec, tile_bytes
 from skoverparam.linalg._lower_blocks import LowerBlocks
+from skoverparam.linalg._threads import on_threads
 
 # Rows for which a diagonal is read off a small kernel matrix, for kernels that know no better.
 _DIAGONAL_ROWS = 32
@@ -55,6 +56,8 @@ class KernelMatrix:
             self.origin = X[:: max(1, len(X) // _ROWS_OF_MEDIAN)].median(0).values
             X = X - self.origin
         self.kernel = kernel
+        # A function of the user's may not be ready for several threads at once.
+        self._threads = hasattr(kernel, "into")
         self.X = X
         self.n = len(X)
         self.stored: LowerBlocks | None = None
@@ -88,17 +91,28 @@ class KernelMatrix:
         dtype = V.dtype if dtype is None else dtype
         if self.stored is not None and _precise(self.stored.dtype, dtype):
             return self.stored.symmetric_product(V).to(V.dtype)
-        coefficients = V.to(dtype)
-        out = torch.zeros_like(coefficients)
+        across = V.to(dtype).T.contiguous()
+        device = V.device
         side = max(1, int((self._block_bytes / dtype.itemsize) ** 0.5))
-        room = coefficients.new_empty(min(side, self.n) ** 2)
-        for rows, columns in self._tiles(side):
-            shape = (rows.stop - rows.start, columns.stop - columns.start)
-            tile = self._tile(rows, columns, room[: shape[0] * shape[1]].view(shape))
-            out[rows] += tile @ coefficients[columns]
-            if rows != columns:
-                out[columns] += tile.T @ coefficients[rows]
-        return out.to(V.dtype)
+        tiles = list(self._tiles(side))
+        n_groups = 1
+        if device.type == "cpu" and self._threads:
+            n_groups = min(torch.get_num_threads(), len(tiles))
+
+        def add_up(group: list[tuple[slice, slice]]) -> Tensor:
+            out = torch.zeros_like(across)
+            room = across.new_empty(min(side, self.n) ** 2)
+            for rows, columns in group:
+                shape = (rows.stop - rows.start, columns.stop - columns.start)
+                tile = self._tile(rows, columns, room[: shape[0] * shape[1]].view(shape))
+                out[:, rows] += across[:, columns] @ tile.T
+                if rows != columns:
+                    out[:, columns] += across[:, rows] @ tile
+            return out
+
+        groups = [tiles[k::n_groups] for k in range(n_groups)]
+        parts = on_threads(add_up, groups, device) if n_groups > 1 else [add_up(groups[0])]
+        return torch.stack(parts).sum(0).T.to(V.dtype).contiguous()
 
     def store(self, dtype: torch.dtype) -> None:
         """Keep the lower triangle, block by block, for the products to come."""
@@ -112,12 +126,22 @@ class KernelMatrix:
             for block, kept in zip(out.blocks, self.stored.blocks, strict=True):
                 block.copy_(kept)
             return out
-        for rows, block in zip(out.rows, out.blocks, strict=True):
+
+        def fill(one: tuple[slice, Tensor]) -> None:
+            rows, block = one
             width = max(1, self._block_bytes // (dtype.itemsize * len(block)))
             for j in range(0, rows.start, width):
                 columns = slice(j, min(j + width, rows.start))
                 self._write(rows, columns, block[:, columns])
             self._write(rows, rows, block[:, rows])
+
+        # The longest first, so that threads end together.
+        work = list(zip(out.rows, out.blocks, strict=True))[::-1]
+        if self._threads:
+            on_threads(fill, work, self.X.device)
+        else:
+            for one in work:
+                fill(one)
         return out
 
     def dense(self, dtype: torch.dtype) -> Tensor:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skoverparam.linalg._threads import on_threads
+
 # kernel(X, Z) -> (n, m); kernel(X) -> (n, n), symmetric with an exact diagonal.
 Kernel = Callable[..., Tensor]
 
@@ -52,17 +54,28 @@ def kernel_matvec(
     """
     n, m = len(X), len(Z)
     columns = V if V.ndim == 2 else V[:, None]
+    # Rows of a product are much faster than columns where there are a few.
+    across = columns.T.contiguous()
     out = columns.new_zeros(n, columns.shape[1])
     budget = tile_bytes(X.device) if block_bytes is None else block_bytes
     side = max(1, int((budget / X.element_size()) ** 0.5))
     rows, width = _shape_of_tiles(n, m, side)
-    room = X.new_empty(min(rows, n) * min(width, m))
-    for i in range(0, n, rows):
-        x = X[i : i + rows]
+
+    def add_up(i: int) -> None:
+        x, there = X[i : i + rows], out[i : i + rows]
+        room = X.new_empty(len(x) * min(width, m))
         for j in range(0, m, width):
             z = Z[j : j + width]
             tile = evaluate(kernel, x, z, room[: len(x) * len(z)].view(len(x), len(z)))
-            out[i : i + rows] += tile.to(V.dtype) @ columns[j : j + width]
+            there += (across[:, j : j + width] @ tile.to(V.dtype).T).T
+
+    starts = list(range(0, n, rows))
+    if hasattr(kernel, "into"):
+        on_threads(add_up, starts, X.device)
+    else:
+        # A function of the user's may not be ready for several threads at once.
+        for i in starts:
+            add_up(i)
     return out if V.ndim == 2 else out[:, 0]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from skoverparam.linalg._threads import on_threads
+
 # Rows of a block. A factorization multiplies panels of this width, so it must be wide enough for
 # a matrix product to run at full speed, and narrow enough that panels are a small part of it.
 BLOCK_ROWS = 512
@@ -68,16 +70,26 @@ class LowerBlocks:
     def symmetric_product(self, V: Tensor) -> Tensor:
         """Multiply the symmetric matrix with V of shape (n, c), in the precision of the blocks.
 
-        The blocks on the diagonal must be symmetric in full.
+        The blocks on the diagonal must be symmetric in full. The last bits depend on the number of
+        threads.
         """
-        V = V.to(self.dtype)
-        out = torch.zeros_like(V)
-        for rows, block in zip(self.rows, self.blocks, strict=True):
-            here, there = V[rows], out[rows]
-            for j in range(0, rows.start, _PRODUCT_COLUMNS):
-                columns = slice(j, min(j + _PRODUCT_COLUMNS, rows.start))
-                tile = block[:, columns]
-                there += tile @ V[columns]
-                out[columns] += tile.T @ here
-            there += block[:, rows.start :] @ here
-        return out
+        # Rows of a product are much faster than columns where there are a few.
+        across = V.to(self.dtype).T.contiguous()
+        pairs = list(zip(self.rows, self.blocks, strict=True))
+        device = V.device
+        n_groups = min(torch.get_num_threads() if device.type == "cpu" else 1, len(pairs))
+
+        def add_up(group: list[tuple[slice, Tensor]]) -> Tensor:
+            out = torch.zeros_like(across)
+            for rows, block in group:
+                here, there = across[:, rows], out[:, rows]
+                for j in range(0, rows.start, _PRODUCT_COLUMNS):
+                    columns = slice(j, min(j + _PRODUCT_COLUMNS, rows.start))
+                    tile = block[:, columns]
+                    there += across[:, columns] @ tile.T
+                    out[:, columns] += here @ tile
+                there += here @ block[:, rows.start :]
+            return out
+
+        parts = on_threads(add_up, [pairs[k::n_groups] for k in range(n_groups)], device)
+        return torch.stack(parts).sum(0).T.contiguous()

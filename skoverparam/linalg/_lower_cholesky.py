@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from skoverparam.linalg._lower_blocks import LowerBlocks
+from skoverparam.linalg._threads import on_threads
 
 
 def factor(matrix: LowerBlocks) -> bool:
@@ -28,6 +31,7 @@ def factor(matrix: LowerBlocks) -> bool:
     """
     n, size = matrix.n, matrix.block_rows
     panel_room = matrix.blocks[0].new_empty(max(n - size, 0), size)
+    device = panel_room.device
     for k, (rows, block) in enumerate(zip(matrix.rows, matrix.blocks, strict=True)):
         columns = slice(rows.start, rows.stop)
         square = block[:, columns]
@@ -35,18 +39,29 @@ def factor(matrix: LowerBlocks) -> bool:
         if int(failure) or not bool(torch.isfinite(corner).all()):
             return False
         square.copy_(corner)
-        later = list(zip(matrix.rows[k + 1 :], matrix.blocks[k + 1 :], strict=True))
-        if not later:
-            break
+        # The longest first, so that threads end together.
+        later = list(zip(matrix.rows[k + 1 :], matrix.blocks[k + 1 :], strict=True))[::-1]
         panel = panel_room[: n - rows.stop]
-        for there, other in later:
-            panel[there.start - rows.stop : there.stop - rows.stop] = other[:, columns]
-        torch.linalg.solve_triangular(corner.T, panel, upper=True, left=False, out=panel)
-        for there, other in later:
-            mine = panel[there.start - rows.stop : there.stop - rows.stop]
-            other[:, columns] = mine
-            other[:, rows.stop :].addmm_(mine, panel[: there.stop - rows.stop].T, alpha=-1)
+        eliminate = partial(_eliminate, corner, columns, panel)
+        on_threads(eliminate, later, device)
+        on_threads(partial(_subtract, rows.stop, panel), later, device)
     return True
+
+
+def _eliminate(corner: Tensor, columns: slice, panel: Tensor, one: tuple[slice, Tensor]) -> None:
+    """Solve for the factor's entries of a block in some columns, there and in the panel."""
+    rows, block = one
+    mine = panel[rows.start - columns.stop : rows.stop - columns.stop]
+    mine.copy_(block[:, columns])
+    torch.linalg.solve_triangular(corner.T, mine, upper=True, left=False, out=mine)
+    block[:, columns] = mine
+
+
+def _subtract(start: int, panel: Tensor, one: tuple[slice, Tensor]) -> None:
+    """Subtract what the panel's columns explain from the rest of a block."""
+    rows, block = one
+    mine = panel[rows.start - start : rows.stop - start]
+    block[:, start:].addmm_(mine, panel[: rows.stop - start].T, alpha=-1)
 
 
 def solve(lower: LowerBlocks, Y: Tensor) -> Tensor:
