@@ -20,9 +20,10 @@ CLASSIFIERS = {
     "KNeighborsClassifier, majority": KNeighborsClassifier(25),
 }
 REGRESSORS = {
-    "ours": SingularKernelRegressor(exponent=0.5, n_neighbors=50, weight="tapered"),
+    "ours": SingularKernelRegressor(exponent=0.5, n_neighbors=300, weight="tapered"),
     "ours, all points": SingularKernelRegressor(exponent="dimension"),
-    "KNeighborsRegressor, by distance": KNeighborsRegressor(50, weights="distance"),
+    "KNeighborsRegressor, 50 by distance": KNeighborsRegressor(50, weights="distance"),
+    "KNeighborsRegressor, 300 by distance": KNeighborsRegressor(300, weights="distance"),
 }
 
 
