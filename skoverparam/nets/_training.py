@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skoverparam.nets._architectures import seeded
+from skoverparam.nets._dense_gradients import DenseGradients
 from skoverparam.nets._losses import Loss, loss_and_gradient
 
 # Maps the share of the training that is done, from 0 to 1, to a factor of the learning rate.
@@ -139,6 +140,9 @@ class Training:
         self.device = _device_of(network)
         self.optimizer = make_optimizer(network, recipe)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
+        self._dense = None
+        if DenseGradients.suits(network) and not recipe.bfloat16:
+            self._dense = DenseGradients(network)
         self._shuffling = torch.Generator().manual_seed(seed)
         self._noise = torch.Generator(self.device).manual_seed(seed).get_state()
         self.n_epochs = 0
@@ -222,16 +226,22 @@ class Training:
         return mean
 
     def _step(self, batch: Tensor, labels: Tensor) -> Tensor:
-        self.optimizer.zero_grad()
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16, cache_enabled=True
-        ):
-            outputs = self.network(batch)
-        # The loss is differentiated by hand: a third of a small network's backward pass is saved.
-        value, gradient = loss_and_gradient(
-            outputs.detach(), labels, self.recipe.loss, self.recipe.class_weights
-        )
-        outputs.backward(gradient)
+        recipe = self.recipe
+        if self._dense is not None:
+            values = self._dense.forward(batch)
+            value, gradient = loss_and_gradient(
+                values[-1], labels, recipe.loss, recipe.class_weights
+            )
+            self._dense.backward(values, gradient)
+        else:
+            self.optimizer.zero_grad()
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+                outputs = self.network(batch)
+            # The loss at least is differentiated by hand.
+            value, gradient = loss_and_gradient(
+                outputs.detach(), labels, recipe.loss, recipe.class_weights
+            )
+            outputs.backward(gradient)
         self.optimizer.step()
         return value
 
