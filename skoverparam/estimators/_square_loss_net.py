@@ -6,7 +6,7 @@ import math
 import warnings
 
 import numpy as np
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -15,7 +15,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from skoverparam._arrays import cross, flat_rows, same_namespace, to_numpy
-from skoverparam._labels import decode_labels, encode_labels
+from skoverparam._labels import (
+    counted_positions,
+    decode_labels,
+    decode_positions,
+    encode_labels,
+    encode_positions,
+    has_positions,
+)
 from skoverparam._params import (
     check_auto,
     check_flag,
@@ -28,6 +35,7 @@ from skoverparam._steps import run_steps
 from skoverparam.estimators._base import DocumentedEstimator
 from skoverparam.nets._architectures import (
     ACTIVATIONS,
+    SEQUENTIAL,
     build_network,
     rebuild_network,
 )
@@ -37,7 +45,9 @@ from skoverparam.nets._calibration import (
     log_probabilities,
     probabilities,
 )
+from skoverparam.nets._layers import layer_values, read_width
 from skoverparam.nets._losses import LOSSES, Loss, published_rescaling, sharpness
+from skoverparam.nets._sequences import check_steps, present_steps
 from skoverparam.nets._training import (
     OPTIMIZERS,
     PRECISIONS,
@@ -53,7 +63,13 @@ from skoverparam.nets._training import (
 )
 
 
-class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstimator):
+class SquareLossNetClassifier(
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ClassifierMixin,
+    DocumentedEstimator,
+):
     r"""A network that classifies, trained with the square loss or another.
 
     Regression of the network's raw outputs on one-hot labels classifies as well as softmax and
@@ -63,8 +79,15 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
     Parameters
     ----------
     architecture : str or callable, default="mlp"
-        "mlp", or a function of ``(input_shape, n_outputs)`` that makes a torch module with
-        ``n_outputs`` outputs per sample and no softmax.
+        What the network is made of:
+
+        - "mlp": a multilayer perceptron;
+        - "resnet": a small residual network of convolutions for images;
+        - "tcnn": residual blocks of dilated convolutions along time, for sequences;
+        - "lstm": an LSTM in both directions, for sequences, and attention over its steps;
+        - "transformer": a small pre-norm transformer encoder, for sequences;
+        - a function of ``(input_shape, n_outputs)`` that makes a torch module with ``n_outputs``
+          outputs per sample and no softmax.
 
     hidden_layer_sizes : sequence of int, default=(256, 256)
         Widths of the hidden layers of "mlp".
@@ -73,11 +96,13 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
         What stands between the layers of "mlp".
 
     architecture_options : dict, default=None
-        More keyword arguments of the architecture, such as ``{"dropout": 0.1}``.
+        More keyword arguments of the architecture, such as ``{"dropout": 0.1}``: see Notes.
 
-    input_shape : tuple of int, default=None
-        Shape that a row of X stands for, such as ``(28, 28)``. None: that of the samples, which
-        may have more than one dimension.
+    input_shape : tuple of int, "tokens" or None, default=None
+        Shape that a row of X stands for: ``(height, width)`` or ``(height, width, n_channels)``
+        of images, ``(n_steps, n_features)`` of sequences. "tokens": a row is a sequence of token
+        ids. None: the shape of the samples, which may have more than one dimension; for
+        sequences, every feature of flat rows is a step.
 
     loss : {"square", "cross-entropy", "squentropy"}, default="square"
         What is minimized: see Notes.
@@ -218,6 +243,24 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
     most. :meth:`predict_proba` therefore divides by ``temperature_``, which changes no decision.
     The temperature is ours, not published.
 
+    Options are ``dropout`` for all architectures, and
+
+    - "mlp": none but the parameters above;
+    - "resnet": ``widths``, the number of channels of each stage, each half the size of the one
+      before, (16, 32, 64) by default, and ``n_blocks`` in each, 1;
+    - all for sequences: ``width``, 64; ``pooling`` of the steps, "max", "mean" or "attention";
+      ``causal``, False, whether a step sees itself and the past only; ``n_tokens`` for token
+      ids, by default the largest in ``fit`` and one: larger ones are unknown and embedded as
+      zero;
+    - "tcnn": ``n_blocks``, by default as many as make a step see half the sequence on each side;
+      ``kernel_size``, 3;
+    - "lstm": ``n_layers``, 1;
+    - "transformer": ``n_blocks``, 2; ``n_heads``, 4; ``feedforward_width``, twice the width.
+
+    Sequences may have padding anywhere: negative token ids, or steps of NaN. It changes nothing:
+    outputs are those of the sequence without it. With one label per position the loss is the mean
+    over the positions that are counted.
+
     Data are brought to the device once. A batch is a gather of rows, gradients of the loss are
     in closed form, and optimizers make one fused step. If the loss or a weight is not finite
     after an epoch, ``fit`` raises :class:`FloatingPointError` and what the epoch before ended
@@ -310,8 +353,9 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
             Samples.
 
-        y : array-like of shape (n_samples,)
-            Their classes.
+        y : array-like of shape (n_samples,) or (n_samples, n_steps)
+            Their classes; or those of every step of sequences, where negative numbers and empty
+            strings are not counted.
 
         Returns
         -------
@@ -321,12 +365,12 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
         self._check_params()
         resumes = bool(self.warm_start) and hasattr(self, "weights_")
         passage, X, y, shape = self._open_training(X, y, resumes)
+        samples = self._samples(passage, X, shape)
         if resumes:
-            classes, labels = self.classes_, _known_labels(y, self.classes_)
+            classes, labels = self.classes_, self._known_labels(samples, y, self.classes_)
         else:
-            classes, labels = encode_labels(y, type(self).__name__)
-        known, training = self._begin(passage, X, shape, classes, labels, resumes)
-        samples = self._samples(passage, X, known["input_shape_"])
+            classes, labels = self._new_labels(samples, y)
+        known, training = self._begin(passage, samples, classes, labels, resumes)
         truth = passage.tensor(labels)
         held_out = None
         if self.early_stopping:
@@ -414,9 +458,9 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
         resumes = hasattr(self, "weights_")
         classes = self._classes_of_stream(classes, resumes)
         passage, X, y, shape = self._open_training(X, y, resumes)
-        labels = _known_labels(y, classes)
-        known, training = self._begin(passage, X, shape, classes, labels, resumes)
-        samples = self._samples(passage, X, known["input_shape_"])
+        samples = self._samples(passage, X, shape)
+        labels = self._known_labels(samples, y, classes)
+        known, training = self._begin(passage, samples, classes, labels, resumes)
         try:
             loss = training.run_epoch(samples, passage.tensor(labels), shuffle=False)
         except DivergenceError:
@@ -442,9 +486,10 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
         Returns
         -------
         scores : array of shape (n_samples,) or (n_samples, n_classes)
-            For two classes the second output minus the first.
+            For two classes the second output minus the first. With labels per position, of
+            shape (n_samples, n_steps) or (n_samples, n_steps, n_classes), zeros on padding.
         """
-        passage, outputs = self._outputs(X, "decision_function")
+        passage, _, outputs = self._outputs(X, "decision_function")
         scores = outputs / sharpness(self._loss(self.k_, self.M_))
         if len(self.classes_) == 2:
             scores = scores[..., 1] - scores[..., 0]
@@ -460,11 +505,61 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
 
         Returns
         -------
-        y : array of shape (n_samples,)
-            The class with the largest output.
+        y : array of shape (n_samples,) or (n_samples, n_steps)
+            The class with the largest output; -1 or an empty string on padding.
         """
-        passage, outputs = self._outputs(X, "predict")
-        return decode_labels(passage, self.classes_, outputs.argmax(-1))
+        passage, samples, outputs = self._outputs(X, "predict")
+        best = outputs.argmax(-1)
+        if best.ndim == 1:
+            return decode_labels(passage, self.classes_, best)
+        return decode_positions(passage, self.classes_, best, self._present(samples))
+
+    def score(self, X, y, sample_weight=None):
+        """Compute the accuracy: the share of labels, or of all positions counted, that are right.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Samples.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_steps)
+            Their classes.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples, or of all positions of each.
+
+        Returns
+        -------
+        float
+            The accuracy.
+        """
+        if not has_positions(y):
+            return super().score(X, y, sample_weight)
+        predicted = to_numpy(self.predict(X))
+        y, counted = counted_positions(y, counted_positions(predicted, None)[1])
+        weights = np.ones(len(y)) if sample_weight is None else to_numpy(sample_weight)
+        weights = np.broadcast_to(weights[:, None], y.shape)[counted]
+        return float(np.average((predicted == y)[counted], weights=weights))
+
+    def transform(self, X, layer=None):
+        """Compute features: what a layer of the network makes of samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, ...)
+            Samples.
+
+        layer : str, default=None
+            Which layer. None: what comes into the last linear layer. The error for any other name
+            lists the names there are.
+
+        Returns
+        -------
+        features : array of shape (n_samples, n_features_out)
+            What the layer returns, flattened; zeros on padding.
+        """
+        passage, samples, network = self._reopen(X, "transform")
+        return passage.back(layer_values(network, samples, layer).flatten(1))
 
     def predict_proba(self, X):
         """Estimate probabilities: softmax of the outputs over ``temperature_``.
@@ -479,7 +574,7 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
         p : array of shape (n_samples, n_classes)
             The largest is that of the class predicted.
         """
-        passage, outputs = self._outputs(X, "predict_proba")
+        passage, _, outputs = self._outputs(X, "predict_proba")
         return passage.back(probabilities(outputs, self.temperature_))
 
     def predict_log_proba(self, X):
@@ -495,14 +590,38 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
         log_p : array of shape (n_samples, n_classes)
             Logarithms.
         """
-        passage, outputs = self._outputs(X, "predict_log_proba")
+        passage, _, outputs = self._outputs(X, "predict_log_proba")
         logarithms = log_probabilities(outputs, self.temperature_)
         return passage.back(logarithms.to(passage.dtype))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.array_api_support = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = self._is_sequential()
         return tags
+
+    @property
+    def _n_features_out(self):
+        architecture, options = self._blueprint
+        network = build_network(architecture, self.input_shape_, len(self.classes_), **options)
+        return read_width(network, self.input_shape_)
+
+    def _check_input_shape(self):
+        shape = self.input_shape
+        if isinstance(shape, str):
+            if shape != "tokens":
+                raise ValueError(
+                    f"input_shape must be None, 'tokens' or a tuple of integers, got {shape!r}."
+                )
+            if isinstance(self.architecture, str) and not self._is_sequential():
+                raise ValueError(
+                    "input_shape='tokens' needs an architecture for sequences, "
+                    f"{', '.join(map(repr, SEQUENTIAL))}, got {self.architecture!r}."
+                )
+        elif shape is not None:
+            for size in np.atleast_1d(np.asarray(shape, dtype=object)):
+                check_integer(size, "input_shape", low=1)
 
     def _check_params(self):
         check_option(self.loss, "loss", LOSSES)
@@ -512,6 +631,7 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
         check_option(self.activation, "activation", ACTIVATIONS)
         for size in np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)):
             check_integer(size, "hidden_layer_sizes", low=1)
+        self._check_input_shape()
         if self.architecture_options is not None and not isinstance(
             self.architecture_options, dict
         ):
@@ -533,7 +653,10 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
         )
         check_integer(self.n_iter_no_change, "n_iter_no_change", low=1)
         check_number(self.tol, "tol", low=0)
-        if not isinstance(self.class_weight, dict) and self.class_weight is not None:
+        if isinstance(self.class_weight, dict):
+            for weight in self.class_weight.values():
+                check_number(weight, "class_weight", low=0)
+        elif self.class_weight is not None:
             check_option(self.class_weight, "class_weight", ("balanced",))
         check_flag(self.warm_start, "warm_start")
         check_flag(self.mixed_precision, "mixed_precision")
@@ -544,20 +667,74 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
     def _open_training(self, X, y, resumes):
         """Validate the data; also return the shape of a sample."""
         X, shape = flat_rows(X)
-        passage, X, y = cross(self, X, y, reset=not resumes, device=self.device)
-        if self.input_shape is not None:
+        passage, X, y = cross(
+            self,
+            X,
+            y,
+            reset=not resumes,
+            device=self.device,
+            multi_output=has_positions(y),
+            ensure_all_finite=self._finite(),
+        )
+        if self.input_shape == "tokens":
+            shape = (X.shape[1],)
+        elif self.input_shape is not None:
             shape = tuple(self.input_shape)
             if math.prod(shape) != X.shape[1]:
                 raise ValueError(
                     f"input_shape={shape} stands for {math.prod(shape)} features, but X has "
                     f"{X.shape[1]} features."
                 )
+        elif self._is_sequential() and not shape:
+            shape = (X.shape[1], 1)
         return passage, X, y, shape or (X.shape[1],)
 
-    def _begin(self, passage, X, shape, classes, labels, resumes):
+    def _new_labels(self, samples, y):
+        if not has_positions(y):
+            return encode_labels(y, type(self).__name__)
+        self._check_positions(samples, y)
+        return encode_positions(y, self._present_on_host(samples), type(self).__name__)
+
+    def _known_labels(self, samples, y, classes):
+        if not has_positions(y):
+            return _known_labels(y, classes)
+        self._check_positions(samples, y)
+        y, counted = counted_positions(y, self._present_on_host(samples))
+        labels = np.full(y.shape, -1)
+        labels[counted] = _known_labels(y[counted], classes)
+        return labels
+
+    def _check_positions(self, samples, y):
+        """See that labels per position are of positions."""
+        if not self._is_sequential() and isinstance(self.architecture, str):
+            raise ValueError(
+                f"y has shape {tuple(y.shape)}: labels per position need an architecture for "
+                f"sequences, {', '.join(map(repr, SEQUENTIAL))}, got {self.architecture!r}."
+            )
+        if self._is_sequential() and y.shape[1] != samples.shape[1]:
+            raise ValueError(
+                f"y has labels for {y.shape[1]} positions, but the sequences of X have "
+                f"{samples.shape[1]} steps."
+            )
+
+    def _is_sequential(self):
+        return isinstance(self.architecture, str) and self.architecture in SEQUENTIAL
+
+    def _finite(self):
+        return "allow-nan" if self._is_sequential() and self.input_shape != "tokens" else True
+
+    def _present(self, samples):
+        return present_steps(samples) if self._is_sequential() else None
+
+    def _present_on_host(self, samples):
+        return to_numpy(self._present(samples)) if self._is_sequential() else None
+
+    def _begin(self, passage, samples, classes, labels, resumes):
         """Make the network and its training, new or where the last one stopped."""
         if resumes:
-            now, then = (self._architecture(), shape), (self._blueprint, self.input_shape_)
+            n_tokens = self._blueprint[1].get("n_tokens")
+            now = self._architecture(samples, labels, n_tokens), tuple(samples.shape[1:])
+            then = self._blueprint, self.input_shape_
             if now != then:
                 raise ValueError(
                     "Training goes on with the same network only, and its description changed "
@@ -570,8 +747,8 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
         else:
             known = {
                 "classes_": classes,
-                "input_shape_": shape,
-                "_blueprint": self._architecture(),
+                "input_shape_": tuple(samples.shape[1:]),
+                "_blueprint": self._architecture(samples, labels, None),
                 "_seed": make_generator(self.random_state).initial_seed(),
             }
         k, M = 1.0, 1.0
@@ -581,7 +758,7 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
                 float(default if isinstance(value, str) else value)
                 for value, default in zip((self.k, self.M), auto, strict=True)
             )
-        known |= {"k_": k, "M_": M, "_home": passage.keep(passage.tensor(X)[:1, :1])}
+        known |= {"k_": k, "M_": M, "_home": passage.keep(samples.flatten()[:1])}
         architecture, options = known["_blueprint"]
         network = build_network(
             architecture, known["input_shape_"], len(classes), seed=known["_seed"], **options
@@ -590,10 +767,10 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
         if resumes:
             training.resume(TrainingState(**passage.tensors(self._training)))
         elif callable(architecture):
-            self._check_outputs(network, self._samples(passage, X[:2], shape), len(classes))
+            self._check_outputs(network, samples[:2], (*labels.shape[1:], len(classes)))
         return known, training
 
-    def _architecture(self):
+    def _architecture(self, samples, labels, n_tokens):
         """Collect what the network is made of: a name or factory, and options."""
         options = dict(self.architecture_options or {})
         if self.architecture == "mlp":
@@ -602,14 +779,23 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
                 "hidden_layer_sizes": tuple(sizes.tolist()),
                 "activation": self.activation,
             } | options
+        if self._is_sequential():
+            options["per_position"] = labels.ndim == 2
+            if self.input_shape == "tokens":
+                # Ids that come later do not make a network that goes on a larger one.
+                options.setdefault("n_tokens", n_tokens or int(max(samples.max(), 0)) + 1)
         return self.architecture, options
 
     def _recipe(self, passage, known, labels):
         weights = None
         if self.class_weight is not None:
             weights = compute_class_weight(
-                self.class_weight, classes=known["classes_"], y=known["classes_"][labels]
+                self.class_weight,
+                classes=known["classes_"],
+                y=known["classes_"][labels[labels >= 0]],
             )
+            if not weights.any():
+                raise ValueError("class_weight must not be zero for every class.")
             weights = passage.tensor(weights, PRECISIONS[self.dtype])
         return Recipe(
             loss=self._loss(known["k_"], known["M_"]),
@@ -627,7 +813,10 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
         return Loss(self.loss, k, M, self.class_reduction)
 
     def _samples(self, passage, X, shape):
-        return passage.tensor(X, PRECISIONS[self.dtype]).reshape(-1, *shape)
+        samples = passage.tensor(X, PRECISIONS[self.dtype]).reshape(-1, *shape)
+        if self._is_sequential():
+            check_steps(samples)
+        return samples
 
     def _split(self, labels, seed):
         """Draw the indices of the samples to train on, and of those to hold out."""
@@ -635,7 +824,7 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
             return train_test_split(
                 np.arange(len(labels)),
                 test_size=self.validation_fraction,
-                stratify=labels,
+                stratify=labels if labels.ndim == 1 else None,
                 random_state=seed,
             )
         except ValueError as error:
@@ -657,13 +846,13 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
         return self.classes_
 
     @staticmethod
-    def _check_outputs(network, samples, n_classes):
+    def _check_outputs(network, samples, shape):
         """See that a network of the user's fits the data and ends without softmax."""
         outputs = network_outputs(network, samples)
-        if tuple(outputs.shape) != (len(samples), n_classes):
+        if tuple(outputs.shape) != (len(samples), *shape):
             raise ValueError(
-                f"architecture must make a network with {n_classes} outputs per sample: for "
-                f"{len(samples)} samples it returned shape {tuple(outputs.shape)}."
+                f"architecture must make a network with {' x '.join(map(str, shape))} outputs per "
+                f"sample: for {len(samples)} samples it returned shape {tuple(outputs.shape)}."
             )
         sums = outputs.sum(-1)
         if bool((outputs >= 0).all()) and bool(((sums - 1).abs() < 1e-4).all()):
@@ -682,7 +871,8 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
         temperature = fixed_temperature(kind)
         if held_out is not None:
             network = self._network(known, best)
-            temperature = fit_temperature(network_outputs(network, held_out[0]), held_out[1], kind)
+            outputs, counted = network_outputs(network, held_out[0]), held_out[1] >= 0
+            temperature = fit_temperature(outputs[counted], held_out[1][counted], kind)
         return {
             "weights_": kept["weights" if state.best_weights is None else "best_weights"],
             "temperature_": temperature,
@@ -720,13 +910,26 @@ class SquareLossNetClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedE
         return rebuild_network(architecture, shape, n_outputs, weights, **options)
 
     def _outputs(self, X, method):
-        """Validate the data and compute the network's outputs in their precision."""
+        """Validate the data; also return samples, and outputs in their precision."""
+        passage, samples, network = self._reopen(X, method)
+        return passage, samples, network_outputs(network, samples)
+
+    def _reopen(self, X, method):
+        """Validate the data; also return samples, and the network in their precision."""
         check_is_fitted(self)
-        passage, X = cross(self, flat_rows(X)[0], reset=False, device=self.device)
+        passage, X = cross(
+            self,
+            flat_rows(X)[0],
+            reset=False,
+            device=self.device,
+            ensure_all_finite=self._finite(),
+        )
         same_namespace(self, X, attribute="_home", method=method)
-        network = self._network(vars(self), passage.tensors(self.weights_)).to(passage.dtype)
         samples = passage.tensor(X, passage.dtype).reshape(-1, *self.input_shape_)
-        return passage, network_outputs(network, samples)
+        if self._is_sequential():
+            check_steps(samples)
+        network = self._network(vars(self), passage.tensors(self.weights_)).to(passage.dtype)
+        return passage, samples, network
 
 
 def _known_labels(y, classes):

@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+# Samples whose values are computed at a time.
+_BLOCK = 512
+
 
 def layer_names(network: nn.Module) -> list[str]:
     """Name the layers of a network, in the order in which they were made.
@@ -32,7 +35,7 @@ def layer_values(network: nn.Module, X: Tensor, layer: str | None = None) -> Ten
     network : Module
         Any network.
 
-    X : Tensor of shape (b, ...)
+    X : Tensor of shape (n, ...)
         Its input.
 
     layer : str, default=None
@@ -40,7 +43,7 @@ def layer_values(network: nn.Module, X: Tensor, layer: str | None = None) -> Ten
 
     Returns
     -------
-    Tensor of shape (b, ...)
+    Tensor of shape (n, ...)
         What the layer returned when the network computed its outputs, the first of them if there
         are several. Steps of sequences stand where they stood in X, with zeros on padding.
 
@@ -49,36 +52,52 @@ def layer_values(network: nn.Module, X: Tensor, layer: str | None = None) -> Ten
     ValueError
         If there is no such layer, or the network did not use it.
     """
-    modules = dict(network.named_modules())
     caught: list[Any] = []
     if layer is None:
-        linear = [module for module in modules.values() if isinstance(module, nn.Linear)]
-        if not linear:
-            raise ValueError(
-                "layer=None reads what comes into the last linear layer, and this network has no "
-                f"linear layer; name one of its layers: {', '.join(layer_names(network))}."
-            )
-        hook = linear[-1].register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
+        hook = _last_linear(network).register_forward_pre_hook(
+            lambda _, inputs: caught.append(inputs[0])
+        )
     else:
-        if not isinstance(layer, str) or layer not in modules or not layer:
+        if layer not in layer_names(network):
             raise ValueError(
                 f"layer must be None or one of {', '.join(layer_names(network))}; got {layer!r}."
             )
-        hook = modules[layer].register_forward_hook(lambda _, __, out: caught.append(out))
+        hook = network.get_submodule(layer).register_forward_hook(
+            lambda _, __, out: caught.append(out)
+        )
+    network.eval()
+    blocks = []
     try:
-        network(X)
+        with torch.inference_mode():
+            for block in X.split(_BLOCK):
+                caught.clear()
+                network(block)
+                if not caught:
+                    raise ValueError(f"The network makes outputs without its layer {layer!r}.")
+                blocks.append(_in_place(network, caught[-1], block))
     finally:
         hook.remove()
-    if not caught:
-        raise ValueError(f"The network does not use its layer {layer!r} to compute outputs.")
-    values = caught[-1]
+    return torch.cat(blocks)
+
+
+def read_width(network: nn.Module, input_shape: tuple[int, ...]) -> int:
+    """Count the numbers that come into the last linear layer, for one sample."""
+    width = _last_linear(network).in_features
+    return width if getattr(network, "pool", True) is not None else input_shape[0] * width
+
+
+def _last_linear(network: nn.Module) -> nn.Linear:
+    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise ValueError(
+            "layer=None reads what comes into the last linear layer, and this network has none; "
+            f"name one of its layers: {', '.join(layer_names(network))}."
+        )
+    return linear[-1]
+
+
+def _in_place(network: nn.Module, values: Any, X: Tensor) -> Tensor:
     while isinstance(values, (tuple, list)):
         values = values[0]
-    return _in_place(network, values, X)
-
-
-def _in_place(network: nn.Module, values: Tensor, X: Tensor) -> Tensor:
     restore = getattr(network, "restore", None)
-    if restore is None or values.ndim != 3 or not isinstance(values, torch.Tensor):
-        return values
-    return restore(values, X)
+    return values if restore is None or values.ndim != 3 else restore(values, X)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skoverparam.nets._features import UnitFeatures
 from skoverparam.nets._sequences import MeanPool
 
 
@@ -33,8 +34,8 @@ def residual_images(
 class ResidualImageNetwork(nn.Module):
     """Residual blocks of 3 x 3 convolutions; each stage after the first halves the image.
 
-    Its layers are ``stem``, ``blocks``, ``norm``, ``pool`` and ``head``. Normalization is by
-    groups of channels of one image: what an image gives depends on no other.
+    Its layers are ``stem``, ``blocks``, ``norm``, ``pool``, ``features`` and ``head``.
+    Normalization is by groups of channels of one image: what an image gives depends on no other.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ class ResidualImageNetwork(nn.Module):
         Blocks in each stage.
 
     dropout : float
-        Share of the inputs of the head, and of second convolutions, that is dropped in training.
+        Share of the features, and of inputs of second convolutions, that is dropped in training.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class ResidualImageNetwork(nn.Module):
         self.norm = _normalization(width)
         self.pool = MeanPool()
         self.dropout = nn.Dropout(dropout)
+        self.features = UnitFeatures()
         self.head = nn.Linear(width, n_outputs)
 
     def forward(self, X: Tensor) -> Tensor:
@@ -84,7 +86,8 @@ class ResidualImageNetwork(nn.Module):
         images = X[:, None] if X.ndim == 3 else X.movedim(3, 1)
         images = images.contiguous(memory_format=torch.channels_last)
         values = F.relu(self.norm(self.blocks(self.stem(images))))
-        return self.head(self.dropout(self.pool(values.flatten(2).mT, None)))
+        values = self.dropout(self.pool(values.flatten(2).mT, None))
+        return self.head(self.features(values))
 
 
 class ImageBlock(nn.Module):
@@ -110,7 +113,7 @@ class ImageBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.convolution2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.shortcut = (
-            nn.Identity()
+            None
             if stride == 1 and in_width == width
             else nn.Conv2d(in_width, width, 1, stride=stride, bias=False)
         )
@@ -120,9 +123,7 @@ class ImageBlock(nn.Module):
         inner = F.relu(self.norm1(images))
         outer = self.convolution1(inner)
         outer = self.convolution2(self.dropout(F.relu(self.norm2(outer))))
-        if isinstance(self.shortcut, nn.Identity):
-            return images + outer
-        return self.shortcut(inner) + outer
+        return outer + (images if self.shortcut is None else self.shortcut(inner))
 
 
 def _normalization(width: int) -> nn.GroupNorm:

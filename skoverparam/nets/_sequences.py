@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from skoverparam.nets._features import UnitFeatures
+
 
 class Steps(NamedTuple):
     """The steps of a batch of sequences, padding moved to the end and cut off where it can be.
@@ -107,8 +109,8 @@ def hide_padding(values: Tensor, valid: Tensor | None) -> Tensor:
 class SequenceNetwork(nn.Module):
     """Embed the steps of sequences, pass them through a body, and map them to outputs.
 
-    Its layers are ``embedding``, ``body``, ``pool`` (if there is one output per sequence) and
-    ``head``.
+    Its layers are ``embedding``, ``body``, ``pool`` (if there is one output per sequence),
+    ``features`` and ``head``.
 
     Parameters
     ----------
@@ -132,7 +134,7 @@ class SequenceNetwork(nn.Module):
         zero. None for vectors.
 
     dropout : float
-        Share of the inputs of the head that is dropped in training.
+        Share of the features that is dropped in training.
     """
 
     def __init__(
@@ -171,6 +173,7 @@ class SequenceNetwork(nn.Module):
         self.body = body
         self.pool = pools[pooling]()
         self.dropout = nn.Dropout(dropout)
+        self.features = UnitFeatures()
         self.head = nn.Linear(out_width, n_outputs)
 
     def forward(self, X: Tensor) -> Tensor:
@@ -179,8 +182,9 @@ class SequenceNetwork(nn.Module):
         values = hide_padding(self.embedding(self._ids_or_vectors(steps.inputs)), steps.valid)
         values = self.body(values, steps.valid)
         if self.pool is not None:
-            return self.head(self.dropout(self.pool(values, steps.valid)))
-        return restore_steps(self.head(self.dropout(values)), steps, X.shape[1])
+            values = self.pool(values, steps.valid)
+        outputs = self.head(self.features(self.dropout(values)))
+        return outputs if self.pool is not None else restore_steps(outputs, steps, X.shape[1])
 
     def restore(self, values: Tensor, X: Tensor) -> Tensor:
         """Put what a layer makes of the steps of X, (b, t, c), where they stood."""

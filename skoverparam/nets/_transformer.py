@@ -72,7 +72,7 @@ class Positions(nn.Module):
 
     def __init__(self, max_steps: int, width: int, dropout: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(0.02 * torch.randn(max_steps, width))
+        self.weight = nn.Parameter(0.3 * torch.randn(max_steps, width))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, values: Tensor, valid: Tensor | None) -> Tensor:

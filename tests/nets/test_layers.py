@@ -1,0 +1,88 @@
+"""Reading layers: outputs, features, and steps where they stood."""
+
+import pytest
+import torch
+from torch import nn
+
+from skoverparam.nets._architectures import NAMED, build_network
+from skoverparam.nets._layers import layer_names, layer_values, read_width
+
+SHAPES = {"mlp": (6,), "resnet": (6, 6), "tcnn": (6, 2), "lstm": (6, 2), "transformer": (6, 2)}
+
+
+def samples(shape, n=4):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(n, *shape, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("architecture", NAMED)
+def test_head_is_linear_in_the_features(architecture):
+    shape = SHAPES[architecture]
+    network = build_network(architecture, shape, 3).double().eval()
+    X = samples(shape)
+    outputs = network(X)
+    assert torch.equal(layer_values(network, X, "head"), outputs)
+    features = layer_values(network, X)
+    assert features.shape == (4, read_width(network, shape))
+    assert network.head.bias is not None
+    torch.testing.assert_close(network.head(features), outputs, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("architecture", ["resnet", "tcnn", "lstm", "transformer"])
+def test_features_have_mean_zero_and_norm_one(architecture):
+    network = build_network(architecture, SHAPES[architecture], 3).double().eval()
+    features = layer_values(network, 5 * samples(SHAPES[architecture]))
+    torch.testing.assert_close(features.mean(1), torch.zeros(4).double(), rtol=0, atol=1e-14)
+    # Normalization guards small variances by 1e-5, those here are about 0.01 or more.
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(4).double(), rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("architecture", NAMED)
+def test_every_layer_named_can_be_read(architecture):
+    network = build_network(architecture, SHAPES[architecture], 3).double()
+    for name in layer_names(network):
+        assert len(layer_values(network, samples(SHAPES[architecture]), name)) == 4, name
+
+
+def test_the_error_lists_the_names():
+    network = build_network("mlp", (6,), 3)
+    with pytest.raises(ValueError, match=r"one of body, .*activation2, head; got 'heads'"):
+        layer_values(network, samples((6,)), "heads")
+    with pytest.raises(ValueError, match="got ''"):
+        layer_values(network, samples((6,)), "")
+
+
+def test_layers_outside_of_the_computation_and_networks_without_linear_layer():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used = nn.Flatten()
+            self.unused = nn.Flatten()
+
+        def forward(self, X):
+            return self.used(X)
+
+    with pytest.raises(ValueError, match="makes outputs without its layer 'unused'"):
+        layer_values(Odd(), samples((6,)), "unused")
+    with pytest.raises(ValueError, match="has none; name one of its layers: used, unused"):
+        layer_values(Odd(), samples((6,)))
+
+
+@pytest.mark.parametrize("architecture", ["tcnn", "lstm", "transformer"])
+def test_steps_stand_where_they_stood(architecture):
+    network = build_network(architecture, (6, 2), 3, per_position=True).double()
+    X = samples((6, 2))
+    X[1, 2:4] = torch.nan
+    values = layer_values(network, X, "body")
+    alone = layer_values(network, X[1:2, [0, 1, 4, 5]], "body")
+    torch.testing.assert_close(values[1, [0, 1, 4, 5]], alone[0], rtol=0, atol=1e-13)
+    assert not values[1, 2:4].any()
+    assert values.shape[:2] == (4, 6)
+    width = layer_values(network, X).flatten(1).shape[1]
+    assert width == read_width(network, (6, 2))
+
+
+def test_blocks_are_joined():
+    network = build_network("mlp", (3,), 2).double().eval()
+    X = samples((3,), 1100)
+    torch.testing.assert_close(layer_values(network, X, "head"), network(X), rtol=0, atol=1e-14)
