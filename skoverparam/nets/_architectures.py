@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -118,7 +119,7 @@ def build_network(
         On the CPU, in training mode.
     """
     if isinstance(architecture, nn.Module) or not (
-        callable(architecture) or architecture in NAMED
+        callable(architecture) or (isinstance(architecture, str) and architecture in NAMED)
     ):
         raise TypeError(
             f"architecture must be one of {', '.join(map(repr, NAMED))}, or a function of "
@@ -157,9 +158,18 @@ def rebuild_network(
     return network.eval()
 
 
+# The global stream belongs to all threads: two fits that exchanged it at once would mix theirs up.
+_ONE_AT_A_TIME = threading.RLock()
+
+
 @contextmanager
 def seeded(state: Tensor, device: torch.device) -> Iterator[torch.Generator]:
     """Draw from a stream of one's own where torch would draw from the global one of a device."""
+    with _ONE_AT_A_TIME:
+        yield from _swapped(state, device)
+
+
+def _swapped(state: Tensor, device: torch.device) -> Iterator[torch.Generator]:
     generator = torch.default_generator
     if device.type == "cuda":
         index = torch.cuda.current_device() if device.index is None else device.index

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -211,19 +212,28 @@ class Training:
             order = torch.randperm(len(X), generator=self._shuffling).to(self.device)
             labels = labels[order]
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        with seeded(self._noise, self.device) as noise:
+        with self._noise_stream():
             for rows in batches(len(X), self.recipe.batch_size):
                 if progress is not None:
                     self._set_rate(progress[0] + (progress[1] - progress[0]) * rows.start / len(X))
                 batch = X[rows] if order is None else X.index_select(0, order[rows])
                 total += self._step(batch, labels[rows]) * len(batch)
-            self._noise = noise.get_state()
         self.n_epochs += 1
         self.n_samples += len(X)
         mean = float(total) / len(X)
         if not math.isfinite(mean) or not _all_finite(self.network):
             raise DivergenceError
         return mean
+
+    @contextmanager
+    def _noise_stream(self) -> Iterator[None]:
+        """Let dropout draw from this training's own stream; a plain perceptron draws nothing."""
+        if self._dense is not None:
+            yield
+            return
+        with seeded(self._noise, self.device) as noise:
+            yield
+            self._noise = noise.get_state()
 
     def _step(self, batch: Tensor, labels: Tensor) -> Tensor:
         recipe = self.recipe
