@@ -180,10 +180,6 @@ class SimplicialRegressor(MultiOutputMixin, RegressorMixin, _SimplicialAverage):
         Whether the function meets all training targets, to 1e-6 of the largest. It does unless
         equal samples have different targets, which are averaged.
 
-    loo_residuals_ : array of shape (n_samples,) or (n_samples, n_targets)
-        Targets minus their predictions from all other samples. Computed when asked for, by a
-        search for each sample; NaN for samples of weight zero and where there is no other sample.
-
     n_features_in_ : int
         Number of features seen in ``fit``.
 
@@ -266,9 +262,16 @@ class SimplicialRegressor(MultiOutputMixin, RegressorMixin, _SimplicialAverage):
         self._single = Y.ndim == 1
         return self
 
-    @property
-    def loo_residuals_(self):
-        """Targets minus what is predicted without them, computed when asked for."""
+    def loo_residuals(self):
+        """Return the targets minus what is predicted without them.
+
+        At the cost of predicting all training samples.
+
+        Returns
+        -------
+        residuals : array of shape (n_samples,) or (n_samples, n_targets)
+            NaN for samples of weight zero, and where there are no other samples to predict from.
+        """
         check_is_fitted(self)
         passage, residuals = self._leave_one_out()
         return passage.keep(residuals[:, 0] if self._single else residuals)
@@ -330,10 +333,6 @@ class SimplicialClassifier(ClassifierMixin, _SimplicialAverage):
     interpolates_ : bool
         Whether every training sample gets probability one of its own class. It does unless equal
         samples have different classes.
-
-    loo_residuals_ : array of shape (n_samples, n_classes)
-        Indicators of the classes minus their probabilities from all other samples. Computed when
-        asked for, by a search for each sample; NaN for samples of weight zero.
 
     n_features_in_ : int
         Number of features seen in ``fit``.
@@ -401,9 +400,16 @@ class SimplicialClassifier(ClassifierMixin, _SimplicialAverage):
         self.classes_ = classes
         return self
 
-    @property
-    def loo_residuals_(self):
-        """Targets minus what is predicted without them, computed when asked for."""
+    def loo_residuals(self):
+        """Return the indicators of the classes minus what is predicted without them.
+
+        At the cost of predicting all training samples.
+
+        Returns
+        -------
+        residuals : array of shape (n_samples, n_classes)
+            NaN for samples of weight zero, and where there are no other samples to predict from.
+        """
         check_is_fitted(self)
         passage, residuals = self._leave_one_out()
         return passage.keep(residuals)

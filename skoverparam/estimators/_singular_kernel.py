@@ -221,11 +221,6 @@ class SingularKernelRegressor(MultiOutputMixin, RegressorMixin, _SingularKernelA
         Whether the function meets all training targets, to 1e-6 of the largest. It does unless
         equal samples have different targets, which are averaged.
 
-    loo_residuals_ : array of shape (n_samples,) or (n_samples, n_targets)
-        Targets minus their predictions from all other samples, with the same exponent. Computed
-        when asked for, at the cost of predicting all samples; NaN for samples of weight zero and
-        where there is no other sample.
-
     n_features_in_ : int
         Number of features seen in ``fit``.
 
@@ -312,9 +307,16 @@ class SingularKernelRegressor(MultiOutputMixin, RegressorMixin, _SingularKernelA
         self._single = Y.ndim == 1
         return self
 
-    @property
-    def loo_residuals_(self):
-        """Targets minus what is predicted without them, computed when asked for."""
+    def loo_residuals(self):
+        """Return the targets minus what is predicted without them.
+
+        At the cost of predicting all training samples.
+
+        Returns
+        -------
+        residuals : array of shape (n_samples,) or (n_samples, n_targets)
+            NaN for samples of weight zero, and where there are no other samples to predict from.
+        """
         check_is_fitted(self)
         passage, residuals = self._leave_one_out()
         return passage.keep(residuals[:, 0] if self._single else residuals)
@@ -402,11 +404,6 @@ class SingularKernelClassifier(ClassifierMixin, _SingularKernelAverage):
         Whether every training sample gets probability one of its own class. It does unless equal
         samples have different classes.
 
-    loo_residuals_ : array of shape (n_samples, n_classes)
-        Indicators of the classes minus their probabilities from all other samples, with the same
-        exponent. Computed when asked for, at the cost of predicting all samples; NaN for samples
-        of weight zero.
-
     n_features_in_ : int
         Number of features seen in ``fit``.
 
@@ -477,9 +474,16 @@ class SingularKernelClassifier(ClassifierMixin, _SingularKernelAverage):
         self.classes_ = classes
         return self
 
-    @property
-    def loo_residuals_(self):
-        """Targets minus what is predicted without them, computed when asked for."""
+    def loo_residuals(self):
+        """Return the indicators of the classes minus what is predicted without them.
+
+        At the cost of predicting all training samples.
+
+        Returns
+        -------
+        residuals : array of shape (n_samples, n_classes)
+            NaN for samples of weight zero, and where there are no other samples to predict from.
+        """
         check_is_fitted(self)
         passage, residuals = self._leave_one_out()
         return passage.keep(residuals)

@@ -111,8 +111,9 @@ def interpolation_report(
         Test samples and targets without noise, for test errors.
 
     loo : {"auto", "refit"} or None, default="auto"
-        Where the leave-one-out error comes from: the estimator's ``loo_residuals_`` if it has
-        them; "refit" fits a clone for every sample if it does not; None leaves it out.
+        Where the leave-one-out error comes from: the estimator's attribute ``loo_residuals_`` or
+        method ``loo_residuals`` if it has one; "refit" fits a clone for every sample if it does
+        not; None leaves it out.
 
     noise_levels : sequence of float, default=()
         Levels of noise at which clones are fitted. For a classifier the share of the labels that
@@ -268,6 +269,8 @@ def _loo_error(model, X, y, classifies, loo):
     if loo is None:
         return None
     residuals = getattr(model, "loo_residuals_", None)
+    if residuals is None and hasattr(model, "loo_residuals"):
+        residuals = model.loo_residuals()
     if residuals is None:
         return _loo_by_refits(model, X, y, classifies) if loo == "refit" else None
     residuals = np.asarray(to_numpy(residuals))

@@ -117,7 +117,7 @@ def test_leave_one_out_is_that_of_refits(rng):
     X[3], y[4] = X[4], y[3]
     model = SimplicialRegressor().fit(X, y)
     without = cross_val_predict(model, X, y, cv=LeaveOneOut())
-    np.testing.assert_allclose(model.loo_residuals_, y - without, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(model.loo_residuals(), y - without, rtol=0, atol=1e-9)
 
 
 def test_above_the_memory_budget_it_searches(rng):
@@ -175,4 +175,4 @@ def test_devices_agree(d, max_dim, device, rng):
     model = SimplicialRegressor(max_dim=max_dim, device=str(device)).fit(X, y)
     np.testing.assert_allclose(model.predict(Q), expected.predict(Q), rtol=0, atol=1e-9)
     np.testing.assert_array_equal(model.predict(X), y)
-    np.testing.assert_allclose(model.loo_residuals_, expected.loo_residuals_, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(model.loo_residuals(), expected.loo_residuals(), rtol=0, atol=1e-9)
