@@ -46,7 +46,7 @@ def double_descent(measure, task, contender, sizes, share, digits, ridge=0.0):
     if contender == "ours":
         outputs = measure(task, contender, path, ours, sizes, X, Y, X_test)
     else:
-        sizes = sizes[::share]
+        sizes = sizes[share - 1 :: share]
         if contender == "ours, a fit for each":
             model, name = ours, "n_features"
         else:
