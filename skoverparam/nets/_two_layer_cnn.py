@@ -184,6 +184,11 @@ def slope(z: Tensor, problem: Problem) -> Slope:
     return Slope(torch.linalg.vecdot(losses, problem.weights), scale.unsqueeze(2), powers)
 
 
+def largest_loss(dtype: torch.dtype) -> float:
+    """Return a loss from which the next step may leave the range of numbers."""
+    return float(torch.finfo(dtype).max ** 0.3)
+
+
 class DescentStep(NamedTuple):
     """Where gradient descent is.
 
@@ -233,7 +238,7 @@ def span_descent(
     Yields
     ------
     DescentStep
-        Before the first step, and after every one, until the loss is no longer finite.
+        Before the first step, and after every one, until the loss leaves the range of numbers.
 
     Notes
     -----
@@ -242,14 +247,13 @@ def span_descent(
     the same filters as from a step on the filters themselves, whatever the rank of the patches.
     A step costs :math:`K m M^2`, free of d.
     """
-    shape = (1, -1, len(gram))
-    gram, start = gram[None], start.reshape(shape)
-    C, loss = patch_coef[None], float("inf")
+    gram, start = gram[None], start.flatten(0, 1)[None]
+    C, loss, largest = patch_coef[None], math.inf, largest_loss(gram.dtype)
     while True:
         # Taken from the coefficients anew in each step: nothing drifts.
-        at = slope(torch.baddbmm(start, C.reshape(shape), gram), problem)
+        at = slope(torch.baddbmm(start, C.flatten(1, 2), gram), problem)
         before, loss = loss, float(at.loss)
-        if not math.isfinite(loss):
+        if not loss < largest:
             return
         yield DescentStep(loss, C[0], None, loss == before and _is_zero(at))
         C = torch.addcmul(C, at.powers, at.scale, value=-learning_rate)
@@ -280,14 +284,15 @@ def dense_descent(
     Yields
     ------
     DescentStep
-        Before the first step, and after every one, until the loss is no longer finite. A step
-        costs 2 K m M d.
+        Before the first step, and after every one, until the loss leaves the range of numbers. A
+        step costs 2 K m M d.
     """
-    W, C, loss = coef.flatten(0, 1), patch_coef, float("inf")
+    W, C = coef.flatten(0, 1), patch_coef
+    loss, largest = math.inf, largest_loss(coef.dtype)
     while True:
         at = slope((W @ patches.T)[None], problem)
         before, loss = loss, float(at.loss)
-        if not math.isfinite(loss):
+        if not loss < largest:
             return
         yield DescentStep(loss, C, W.reshape(coef.shape), loss == before and _is_zero(at))
         change = (at.powers * at.scale)[0] * -learning_rate

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skoverparam.nets._two_layer_cnn import Problem, slope
+from skoverparam.nets._two_layer_cnn import Problem, largest_loss, slope
 
 # Finished cells stand still at once, and leave the batch at the next multiple of so many steps:
 # looking for them costs a wait for the device and a copy of the others.
@@ -94,7 +94,7 @@ def train_cells(
         Whether the loss is the logistic one on the difference of two outputs.
 
     rise : float, default=inf
-        A cell whose loss is so much above its first one, or not finite, stops.
+        A cell whose loss is so much above its first one, or out of range, stops.
 
     Returns
     -------
@@ -144,6 +144,7 @@ def train_cells(
     moving = torch.ones(B, dtype=torch.bool, device=like.device)
     moved = torch.zeros(B, dtype=torch.long, device=like.device)
     ceiling = torch.zeros_like(rates)
+    largest = largest_loss(like.dtype)
     t = 0
     while len(members):
         losses = []
@@ -151,7 +152,7 @@ def train_cells(
             at = slope(torch.baddbmm(start, C.flatten(1, 2), gram), problem)
             losses.append(at.loss)
             if step == 0:
-                ceiling = at.loss + rise
+                ceiling = (at.loss + rise).clamp_max(largest)
             # NaN is above nothing and below nothing: it stops a cell, too.
             moving = moving & (at.loss > tol) & (at.loss < ceiling)
             if step == max_iter:
@@ -177,6 +178,6 @@ def train_cells(
     trained = []
     for b, (cell, n_moved) in enumerate(zip(cells, n_steps.tolist(), strict=True)):
         curve = curves[b, : n_moved + 1].tolist()
-        diverged = not finite[b] or not curve[-1] < curve[0] + rise
+        diverged = not finite[b] or not curve[-1] < min(curve[0] + rise, largest)
         trained.append(Trained(finals[b, :, :, : len(cell.gram)].clone(), curve, diverged))
     return trained

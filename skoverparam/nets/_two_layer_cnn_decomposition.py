@@ -128,6 +128,7 @@ def decompose(
     A patch that occurs more than once has one coefficient, divided evenly among its occurrences.
     """
     n, n_patches = index.shape
+    index = torch.where(index < 0, len(patches), index)  # zeros come last
     signals = torch.atleast_2d(mu)
     squared = signals.square().sum(1)
     shares = torch.zeros(len(patches) + 1, dtype=patches.dtype, device=patches.device)
@@ -135,7 +136,7 @@ def decompose(
     shares = 1 / shares[:-1].clamp_min(1)
 
     at_signal = index.gather(1, position[:, None])[:, 0]
-    present = at_signal >= 0
+    present = at_signal < len(patches)
     at_signal = at_signal[present]
     overlaps = patches[at_signal] @ signals.T
     whose = (overlaps.abs() / squared.sqrt()).argmax(1)

@@ -100,12 +100,13 @@ def patch_norms(patches: Tensor) -> tuple[float, float]:
     Returns
     -------
     largest, median : float
-        Inf and NaN where squares leave the range of numbers.
+        Exact also where squares of the entries leave the range of numbers.
     """
-    norms = torch.linalg.vector_norm(patches, dim=2).flatten()
-    norms = norms[norms > 0]
-    if not len(norms):
+    unit = float(patches.abs().max())
+    if unit == 0:
         return 1.0, 1.0
+    norms = torch.linalg.vector_norm(patches / unit, dim=2).flatten() * unit
+    norms = norms[norms > 0]
     ordered = norms.sort().values
     middle = ordered[[(len(ordered) - 1) // 2, len(ordered) // 2]].mean()
     return float(ordered[-1]), float(middle)
