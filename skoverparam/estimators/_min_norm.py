@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from skoverparam._arrays import cross, finite_array, same_namespace
+from skoverparam._arrays import cross, finite_array, same_namespace, sample_weights
 from skoverparam._params import check_flag, check_integer, check_number, check_option
 from skoverparam.estimators._base import DocumentedEstimator
 from skoverparam.linalg._minimum_norm import SOLVERS, default_rcond, minimum_norm, relative_size
@@ -332,7 +332,7 @@ class MinNormRegressor(MultiOutputMixin, RegressorMixin, DocumentedEstimator):
         Y = Y[:, None] if single else Y
         weights = X.new_ones(len(X))
         if sample_weight is not None:
-            weights = passage.tensor(_checked_weights(sample_weight, len(X)))
+            weights = passage.tensor(sample_weights(sample_weight, len(X)))
             kept = weights > 0
             X, Y, weights = X[kept], Y[kept], weights[kept]
         return passage, _Samples(X, Y, weights, single)
@@ -382,18 +382,6 @@ class _Samples(NamedTuple):
     Y: object
     weights: object
     single: bool
-
-
-def _checked_weights(sample_weight, n_samples):
-    weights = finite_array(sample_weight, "sample_weight", n_dims=1)
-    if len(weights) != n_samples or (weights < 0).any():
-        raise ValueError(
-            f"sample_weight must hold {n_samples} numbers >= 0, got {len(weights)} numbers, the "
-            f"smallest {weights.min(initial=0):g}."
-        )
-    if not weights.any():
-        raise ValueError("sample_weight must not be zero for every sample.")
-    return weights
 
 
 def _spectrum(spectrum, count):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from skoverparam._arrays import cross, finite_array, same_namespace
+from skoverparam._arrays import cross, same_namespace, sample_weights
 from skoverparam._config import require_memory
 from skoverparam._labels import TargetCoding, check_target_coding, decode_labels, encode_labels
 from skoverparam._params import (
@@ -850,15 +850,7 @@ def _by_column(data):
 def _weighted(passage, data, sample_weight):
     if sample_weight is None:
         return data
-    weights = finite_array(sample_weight, "sample_weight", n_dims=1)
-    if len(weights) != len(data.X) or (weights < 0).any():
-        raise ValueError(
-            f"sample_weight must hold {len(data.X)} numbers >= 0, got {len(weights)} numbers, the "
-            f"smallest {weights.min(initial=0):g}."
-        )
-    if not weights.any():
-        raise ValueError("sample_weight must not be zero for every sample.")
-    weights = passage.tensor(weights)
+    weights = passage.tensor(sample_weights(sample_weight, len(data.X)))
     kept = weights > 0
     columns = data.column_weights
     return _Samples(
