@@ -95,6 +95,25 @@ class TokenIdVectorizer(TransformerMixin, DocumentedEstimator):
         self.length_ = longest if self.max_length is None else min(longest, self.max_length)
         return self
 
+    def fit_transform(self, raw_documents, y=None):
+        """Learn the vocabulary, and look up the tokens of the same texts.
+
+        Parameters
+        ----------
+        raw_documents : iterable of str
+            Texts; they are gone through once.
+
+        y : object
+            Ignored.
+
+        Returns
+        -------
+        ids : ndarray of int of shape (n_samples, length_)
+            The ids of each text's tokens, then -1.
+        """
+        documents = _documents(raw_documents)
+        return self.fit(documents).transform(documents)
+
     def transform(self, raw_documents):
         """Look up the tokens of texts.
 
