@@ -222,6 +222,8 @@ def project_to_simplex(rows: Tensor) -> Tensor:
     The largest entry stays the largest: every entry is lowered by the same amount, and cut off
     at zero.
     """
+    # Adding one number to a row changes nothing; so large rows keep their digits.
+    rows = rows - rows.amax(1, keepdim=True)
     ordered = rows.sort(dim=1, descending=True).values
     excess = ordered.cumsum(1) - 1
     ranks = torch.arange(1, rows.shape[1] + 1, device=rows.device, dtype=rows.dtype)

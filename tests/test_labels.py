@@ -69,6 +69,13 @@ def test_projection_is_the_nearest_point():
         np.testing.assert_allclose(point, best, atol=1e-6)  # what the optimizer reaches
 
 
+def test_projection_of_large_rows():
+    rows = [[1e300, 1e300, 0.0], [1e17, 0.0, 0.0], [-1e300, 0.3, 0.5]]
+    expected = [[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.0, 0.4, 0.6]]
+    rows, expected = (torch.tensor(each, dtype=torch.float64) for each in (rows, expected))
+    torch.testing.assert_close(project_to_simplex(rows), expected)
+
+
 @pytest.mark.parametrize("bad", ["ones", 3, (1,), (0.5, 1), (1, "2"), None])
 def test_a_wrong_coding_is_named(bad):
     with pytest.raises((TypeError, ValueError), match="target_coding"):
