@@ -348,8 +348,9 @@ def _finite_tensor(array: Any, name: str, lead: Any) -> torch.Tensor:
 
 
 def _in_kind(result: Any, lead: Any) -> Any:
-    if isinstance(result, tuple) and hasattr(result, "_fields"):
-        return type(result)(*(_in_kind(value, lead) for value in result))
+    if isinstance(result, tuple):
+        values = [_in_kind(value, lead) for value in result]
+        return type(result)(*values) if hasattr(result, "_fields") else tuple(values)
     if not isinstance(result, torch.Tensor) or isinstance(lead, torch.Tensor):
         return result
     xp, is_array_api, home = get_namespace_and_device(lead)

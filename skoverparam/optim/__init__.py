@@ -19,17 +19,20 @@ from skoverparam.optim._mirrors import (
     TimeDependentMirror,
     make_mirror,
 )
+from skoverparam.optim._polyak import GaussNewtonSGD, PolyakSGD
 
 __all__ = [
     "Adagrad",
     "AdagradNorm",
     "Diagonal",
     "Euclidean",
+    "GaussNewtonSGD",
     "Hypentropy",
     "Mirror",
     "MirrorDescent",
     "NegativeEntropy",
     "PNorm",
+    "PolyakSGD",
     "SimplexEntropy",
     "TimeDependentMirror",
     "bregman_projection",

@@ -1,0 +1,378 @@
+"""Optimizers whose step comes from the value of the loss, or from the tangent kernel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class PolyakSGD(Optimizer):
+    r"""Gradient descent with the step :math:`\eta = (f - f^*) / (c \, \|\nabla f\|^2)`.
+
+    For losses whose least value :math:`f^*` is known, as it is for batches of a model that can
+    fit all its data: zero.
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters, or dicts that define groups. All groups move with one step.
+
+    c : float, default=0.5
+        The divisor. For a square loss of one residual only 1/2 is quadratic: see the notes.
+
+    f_star : float, default=0.0
+        Least value of the loss. `step` takes one for a batch.
+
+    lr_max : float, default=None
+        Largest step. Give one where the loss may not come down to `f_star`: with a penalty, with
+        noise in the labels of a model that cannot fit them, or early in a run.
+
+    eps : float, default=0.0
+        Added to the denominator.
+
+    lr : float, default=1.0
+        A factor on the step after that, for schedulers, and to hold groups back.
+
+    Attributes
+    ----------
+    step_size : float
+        The step :math:`\eta` that was made last, without the factor `lr`; NaN before the first.
+
+    Raises
+    ------
+    ValueError
+        If the loss or a gradient is not finite, or no loss is given; no weight has moved then.
+
+    See Also
+    --------
+    GaussNewtonSGD : Quadratic also where the loss has several residuals.
+
+    Notes
+    -----
+    For one residual g and any multiple f of :math:`g^2`, the step with c = 1/2 is Newton's method
+    for g = 0 along the gradient, :math:`w - g \nabla g / \|\nabla g\|^2`, and
+    :math:`|g_+| \le C g^2`. With the textbook c = 1 it is half of that step, and g is halved:
+    linear convergence with the factor 1/2. For f proportional to :math:`|g|^p` the divisor is
+    c = 1/p.
+
+    With several residuals one step cannot serve all of them and convergence is linear, unless all
+    curvatures are equal. Losses below `f_star` make no step; neither do gradients of zero.
+    Momentum, averages of the weights and clipped gradients take the quadratic rate away, so there
+    are none.
+
+    Reading the loss costs one synchronization with a GPU in each step.
+
+    References
+    ----------
+    B. T. Polyak, "Introduction to Optimization", Optimization Software, 1987.
+
+    A. Radhakrishnan, M. Belkin, C. Uhler, "Local Quadratic Convergence of Stochastic Gradient
+    Descent with Adaptive Step Size", arXiv:2112.14872, shows that adaptive steps can be quadratic
+    for problems such as matrix inversion. What is said here on c is our own.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skoverparam.optim import PolyakSGD
+    >>> w = torch.nn.Parameter(torch.tensor([1.0, 1.0], dtype=torch.float64))
+    >>> optimizer = PolyakSGD([w])
+    >>> for _ in range(5):
+    ...     optimizer.zero_grad()
+    ...     loss = (w[0] * w[1] - 2).square()
+    ...     loss.backward()
+    ...     print(f"{optimizer.step(loss=loss):.1e}")
+    1.0e+00
+    6.2e-02
+    4.8e-05
+    3.6e-11
+    2.0e-23
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        c: float = 0.5,
+        f_star: float = 0.0,
+        lr_max: float | None = None,
+        eps: float = 0.0,
+        *,
+        lr: float = 1.0,
+    ) -> None:
+        _check(c, "c", positive=True)
+        _check(f_star, "f_star", low=-math.inf)
+        if lr_max is not None:
+            _check(lr_max, "lr_max", positive=True)
+        _check(eps, "eps")
+        self.c, self.f_star, self.lr_max, self.eps = c, f_star, lr_max, eps
+        self.step_size = math.nan
+        super().__init__(params, {"lr": lr})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters.
+
+        Parameters
+        ----------
+        param_group : dict
+            ``params``, and ``lr`` if it differs from the optimizer's own.
+        """
+        _add_group(self, super().add_param_group, param_group)
+
+    @torch.no_grad()
+    def step(  # type: ignore[override,unused-ignore]
+        self,
+        closure: Callable[[], Any] | None = None,
+        *,
+        loss: Any = None,
+        f_star: float | None = None,
+    ) -> Any:
+        """Make one step.
+
+        Parameters
+        ----------
+        closure : callable, default=None
+            Computes the loss anew, with gradients, and returns it.
+
+        loss : Tensor or float, default=None
+            The loss that the present gradients belong to, in place of a closure.
+
+        f_star : float, default=None
+            Least value of this loss, where it is another than the optimizer's.
+
+        Returns
+        -------
+        loss : Tensor or float
+            The loss before the step.
+        """
+        if (closure is None) == (loss is None):
+            raise ValueError(
+                "step needs the loss that the gradients belong to, as a closure that returns it "
+                f"or as loss=...; got {'neither' if loss is None else 'both'}."
+            )
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        value = float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
+        squared = 0.0
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    if p.grad.is_sparse:
+                        raise TypeError("PolyakSGD needs dense gradients, got a sparse one.")
+                    squared += float(_squared_norm(p.grad))
+        if not (math.isfinite(value) and math.isfinite(squared)):
+            raise ValueError(
+                f"PolyakSGD needs a finite loss and gradient, got the loss {value:g} and a "
+                f"gradient of squared norm {squared:g}. The weights are as before the step."
+            )
+        self.step_size = self._length(value, squared, self.f_star if f_star is None else f_star)
+        if self.step_size > 0:
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        p.add_(p.grad, alpha=-group["lr"] * self.step_size)
+        return loss
+
+    def _length(self, value: float, squared: float, f_star: float) -> float:
+        if squared < torch.finfo(torch.float64).tiny:
+            return 0.0
+        length = max(value - f_star, 0.0) / (self.c * squared + self.eps)
+        return length if self.lr_max is None else min(length, self.lr_max)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the groups with their factors, and the options.
+
+        Returns
+        -------
+        state : dict
+            For ``load_state_dict``.
+        """
+        saved = super().state_dict()
+        saved["polyak"] = {name: getattr(self, name) for name in ("c", "f_star", "lr_max", "eps")}
+        return saved
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what ``state_dict`` returned.
+
+        Parameters
+        ----------
+        state_dict : dict
+            Groups and options.
+        """
+        super().load_state_dict({name: state_dict[name] for name in ("state", "param_groups")})
+        for name, value in state_dict.get("polyak", {}).items():
+            setattr(self, name, value)
+
+
+class GaussNewtonSGD(Optimizer):
+    r"""The shortest step that makes a batch's linearized residuals zero.
+
+    :math:`w_+ = w - J^T (J J^T + \lambda I)^{-1} g` for the b residuals g of a batch and their
+    Jacobian J. The b by b matrix :math:`J J^T` is the tangent kernel of the batch.
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters, or dicts that define groups.
+
+    lr : float, default=1.0
+        Factor on the step, for schedulers. Only 1 is quadratic.
+
+    damping : float, default=0.0
+        The :math:`\lambda` added to the diagonal: shorter steps, linear convergence. Give some
+        where residuals of a batch contradict each other, or the start is far.
+
+    Raises
+    ------
+    ValueError
+        If residuals or their gradients are not finite; no weight has moved then.
+
+    See Also
+    --------
+    PolyakSGD : The same step for one residual, from the loss and its gradient alone.
+
+    Notes
+    -----
+    With all residuals in the batch, a Jacobian with the Lipschitz constant :math:`\beta` and
+    singular values of at least :math:`\sigma`, a step takes :math:`\|g\|` below
+    :math:`\beta / (2 \sigma^2) \|g\|^2`: quadratic once :math:`\|g\| < 2 \sigma^2 / \beta`.
+    Batches of a part of the residuals converge linearly, unless the Jacobians of different batches
+    are orthogonal. This is classical; it is not from arXiv:2112.14872, whose subject it shares.
+
+    Cost of a step: b gradients, made together by vectorized backward passes, memory for b times
+    the weights, and :math:`b^2 d + b^3 / 3` multiplications. A classifier with k outputs has k
+    residuals for each sample. The kernel is formed and solved in float64; where it is singular to
+    working precision, by its eigenvalues, and the step is the shortest least-squares one.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skoverparam.optim import GaussNewtonSGD
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> X = torch.randn(5, 20, generator=generator, dtype=torch.float64)
+    >>> w = torch.nn.Parameter(torch.zeros(20, dtype=torch.float64))
+    >>> optimizer = GaussNewtonSGD([w])
+    >>> residuals = lambda: torch.tanh(X @ w) - 0.5
+    >>> [f"{optimizer.step(residuals):.0e}" for _ in range(4)]  # half of the squared norms
+    ['6e-01', '4e-03', '2e-06', '6e-13']
+    """
+
+    def __init__(self, params: Any, lr: float = 1.0, damping: float = 0.0) -> None:
+        _check(damping, "damping")
+        self.damping = damping
+        super().__init__(params, {"lr": lr})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters.
+
+        Parameters
+        ----------
+        param_group : dict
+            ``params``, and ``lr`` if it differs from the optimizer's own.
+        """
+        _add_group(self, super().add_param_group, param_group)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor]) -> Tensor:  # type: ignore[override,unused-ignore]
+        """Make one step.
+
+        Parameters
+        ----------
+        closure : callable
+            Computes the residuals of the batch, a tensor of any shape that depends on the
+            parameters; no ``backward`` is needed.
+
+        Returns
+        -------
+        loss : Tensor
+            Half the sum of the squared residuals before the step.
+        """
+        moving = [
+            (p, group["lr"])
+            for group in self.param_groups
+            for p in group["params"]
+            if p.requires_grad
+        ]
+        with torch.enable_grad():
+            residuals = closure()
+            if not isinstance(residuals, Tensor) or not residuals.requires_grad:
+                raise TypeError(
+                    "GaussNewtonSGD needs a closure that returns the residuals as a tensor that "
+                    f"depends on the parameters, got {type(residuals).__name__}."
+                )
+            flat = residuals.reshape(-1)
+        rows = _jacobian(flat, [p for p, _ in moving])
+        g = flat.detach().double()
+        kernel = g.new_zeros(len(g), len(g))
+        for J in rows:
+            if J is not None:
+                J = J.double()
+                kernel.addmm_(J, J.T)
+        if not bool(torch.isfinite(g).all() and torch.isfinite(kernel).all()):
+            raise ValueError(
+                "GaussNewtonSGD needs finite residuals and gradients, got NaN or infinity. The "
+                "weights are as before the step."
+            )
+        kernel.diagonal().add_(self.damping)
+        multipliers = _solve(kernel, g)
+        for (p, lr), J in zip(moving, rows, strict=True):
+            if J is not None:
+                p.add_((multipliers.to(J.dtype) @ J).view_as(p), alpha=-lr)
+        return residuals.detach().square().sum() / 2
+
+
+def _squared_norm(gradient: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(gradient, dtype=torch.float64).square()
+
+
+def _jacobian(residuals: Tensor, params: list[Tensor]) -> list[Tensor | None]:
+    """Return for each parameter the (b, size) gradients of all residuals, None without any."""
+    each = torch.eye(len(residuals), dtype=residuals.dtype, device=residuals.device)
+    gradients = torch.autograd.grad(
+        residuals, params, grad_outputs=each, is_grads_batched=True, allow_unused=True
+    )
+    return [None if J is None else J.reshape(len(residuals), -1) for J in gradients]
+
+
+def _solve(kernel: Tensor, g: Tensor) -> Tensor:
+    """Solve with a positive semidefinite matrix; the shortest solution where it is singular."""
+    cut = len(g) * torch.finfo(kernel.dtype).eps
+    L, info = torch.linalg.cholesky_ex(kernel)
+    diagonal = L.diagonal()
+    if int(info) == 0 and bool(diagonal.min().square() > 10 * cut * diagonal.max().square()):
+        return torch.cholesky_solve(g[:, None], L)[:, 0]
+    values, vectors = torch.linalg.eigh(kernel)
+    kept = values > cut * values[-1].clamp_min(torch.finfo(kernel.dtype).tiny)
+    inverse = torch.where(kept, values, torch.inf).reciprocal()
+    return vectors @ (inverse * (vectors.T @ g))
+
+
+def _add_group(
+    optimizer: Optimizer, add: Callable[[dict[str, Any]], None], group: dict[str, Any]
+) -> None:
+    add(group)
+    added = optimizer.param_groups[-1]
+    try:
+        if isinstance(added["lr"], Tensor):
+            added["lr"] = float(added["lr"])
+        _check(added["lr"], "lr")
+        for p in added["params"]:
+            if not p.is_floating_point():
+                raise TypeError(
+                    f"{type(optimizer).__name__} moves real parameters, got one of {p.dtype}."
+                )
+    except (TypeError, ValueError):
+        optimizer.param_groups.pop()
+        raise
+
+
+def _check(value: Any, name: str, *, positive: bool = False, low: float = 0.0) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, got {value!r}.")
+    if not math.isfinite(value) or value < low or (positive and value <= 0):
+        bounds = "positive and " if positive else "at least 0 and " if low == 0 else ""
+        raise ValueError(f"{name} must be {bounds}finite, got {value!r}.")
