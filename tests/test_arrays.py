@@ -125,6 +125,9 @@ def test_tensor_functions_answer_in_kind(device):
     assert isinstance(result.total, torch.Tensor)
     assert result.total.device == tensor.device
     assert total(pd.DataFrame(A), B=[[1, 2]]).total.tolist() == [4, 5]
+    twice, pair = tensor_function("A")(lambda A: (2 * A, total(A)))(A)
+    assert isinstance(twice, np.ndarray)
+    assert isinstance(pair.total, np.ndarray)
     assert total.__doc__ == "Sum A, and B if there is one."
 
 
