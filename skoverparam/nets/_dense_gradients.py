@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from skoverparam.nets._architectures import MLP
 
-# From the gradient by the outputs of an activation, and these, to that by its inputs.
+# Activations in place; and from the gradient by their outputs, and these, to that by inputs.
+_ACTIVATIONS: dict[type[nn.Module], Callable[[Tensor], Tensor]] = {
+    nn.ReLU: torch.relu_,
+    nn.Tanh: torch.tanh_,
+    nn.Sigmoid: torch.sigmoid_,
+    nn.Identity: lambda h: h,
+}
 _DERIVATIVES: dict[type[nn.Module], Callable[[Tensor, Tensor], Tensor]] = {
     nn.ReLU: lambda gradient, h: torch.ops.aten.threshold_backward(gradient, h, 0),
     nn.Tanh: torch.ops.aten.tanh_backward,
@@ -33,8 +39,9 @@ class DenseGradients:
         linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
         self._weights = [layer.weight for layer in linear]
         self._biases = [layer.bias for layer in linear]
-        self._activations = layers[1::2]
-        self._derivatives = [_DERIVATIVES[type(layer)] for layer in self._activations]
+        between = [type(layer) for layer in layers if not isinstance(layer, nn.Linear)]
+        self._activations = [_ACTIVATIONS[kind] for kind in between]
+        self._derivatives = [_DERIVATIVES[kind] for kind in between]
         for parameter in [*self._weights, *self._biases]:
             parameter.grad = torch.zeros_like(parameter)
         self._weight_gradients = [weight.grad for weight in self._weights]

@@ -61,24 +61,24 @@ class Loss(NamedTuple):
         share = self._share(outputs)
         if self.name == "square":
             errors = outputs.scatter(1, own, outputs.gather(1, own) - self.M)
-            gradient = 2 * share * errors
+            gradient = errors * (2 * share / n)
             if self.k != 1:
                 gradient.scatter_(1, own, self.k * gradient.gather(1, own))
             if weights is None:
                 # Every error times its own gradient is twice its part of the loss.
-                value = torch.dot(errors.view(-1), gradient.view(-1)) / (2 * n)
-                return value, gradient.mul_(1 / n)
-            losses = (errors * gradient).sum(1) / 2
+                return torch.dot(errors.view(-1), gradient.view(-1)) / 2, gradient
+            losses = (errors * gradient).sum(1) * (n / 2)
         else:
             losses = self.per_sample(outputs, labels)
             gradient = outputs.softmax(1)
             gradient.scatter_add_(1, own, gradient.new_full((n, 1), -1.0))
             if self.name == "squentropy":
                 gradient.add_(outputs.scatter(1, own, 0), alpha=2 * share)
+            gradient.mul_(1 / n)
             if weights is None:
-                return losses.mean(), gradient.mul_(1 / n)
+                return losses.mean(), gradient
         share_of_row = _normalized(weights)
-        return torch.dot(losses, share_of_row), gradient.mul_(share_of_row[:, None])
+        return torch.dot(losses, share_of_row), gradient.mul_(n * share_of_row[:, None])
 
     def _share(self, outputs: Tensor) -> float:
         if self.class_reduction == "sum":

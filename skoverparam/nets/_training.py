@@ -217,7 +217,7 @@ class Training:
                 if progress is not None:
                     self._set_rate(progress[0] + (progress[1] - progress[0]) * rows.start / len(X))
                 batch = X[rows] if order is None else X.index_select(0, order[rows])
-                total += self._step(batch, labels[rows]) * len(batch)
+                total.add_(self._step(batch, labels[rows]), alpha=len(batch))
         self.n_epochs += 1
         self.n_samples += len(X)
         mean = float(total) / len(X)
