@@ -25,6 +25,8 @@ _MARGIN = 0.8
 _PATIENCE = 50
 # A smaller shift, relative to the trace, would leave rounding errors of a difference.
 _LEAST_SHIFT = 1e-12
+# A residual so many times the least one will not come back.
+_DIVERGED = 1e4
 # How fast it converges is not judged earlier.
 _JUDGED_AFTER = 20
 
@@ -34,8 +36,8 @@ _REMARKS = {
     "slow": "",
     "max_iter": "Conjugate gradients stopped at max_iter before the residual was below tol: more "
     "iterations, a larger rank, a ridge, or a direct solver with more memory.",
-    "stalled": "Conjugate gradients made no more progress: a larger rank, a ridge, a larger tol, "
-    "or a direct solver with more memory.",
+    "stalled": "Conjugate gradients made no more progress: a larger rank, a ridge (equal points "
+    "with different targets need one), a larger tol, or a direct solver with more memory.",
 }
 
 
@@ -115,6 +117,11 @@ def _iterate(
         estimate = float(state.relative().max())
         if state.broken or state.due(options.tol):
             status = state.replace_residual(options.tol)
+        state.remember()
+        if estimate > _DIVERGED * best:
+            # No coefficients solve the system, as with equal points and different targets.
+            status = "stalled"
+            break
         if estimate < 0.5 * best:
             best, best_at = estimate, state.n_iter
         elif state.n_iter - best_at >= _PATIENCE:
@@ -130,7 +137,9 @@ def _iterate(
             status = "slow"
         if status == "running":
             yield SolverStep(coef, n_iter=state.n_iter, residual=estimate)
-    final = system.relative(system.residual(coef)) if status != "solved" else state.final
+    final = state.final
+    if status != "solved":
+        coef, final = state.best_of_all()
     if bool((final <= options.tol).all()):
         status = "solved"
     yield SolverStep(
@@ -167,6 +176,8 @@ class _State:
         self.live = self.final.nonzero()[:, 0]
         self.n_iter = 0
         self.broken = False
+        self._kept = torch.zeros_like(self.coef)
+        self._kept_relative = self.final.clone()
         self._norms = torch.linalg.vector_norm(system.targets, dim=0)
         self._shift = system.shift()
         self._R = system.targets[:, self.live].clone()
@@ -177,6 +188,22 @@ class _State:
     def restart(self) -> None:
         """Forget the search directions."""
         self._D = None
+
+    def remember(self) -> None:
+        """Keep the coefficients of columns that have come a good deal closer."""
+        relative = self.relative()
+        better = relative < 0.5 * self._kept_relative[self.live]
+        columns = self.live[better]
+        self._kept[:, columns] = self.coef[:, columns]
+        self._kept_relative[columns] = relative[better]
+
+    def best_of_all(self) -> tuple[Tensor, Tensor]:
+        """Return the last or the kept coefficients, what is better, with true residuals."""
+        system = self.system
+        last = system.relative(system.residual(self.coef))
+        kept = system.relative(system.residual(self._kept))
+        better = kept < last
+        return torch.where(better, self._kept, self.coef), torch.minimum(kept, last)
 
     def relative(self) -> Tensor:
         """Relative residuals of the live columns, by the recurrence."""

@@ -216,6 +216,15 @@ def test_contradicting_duplicates_end_in_the_smallest_norm():
     assert "numerical rank 60 of 120" in found.remark
 
 
+def test_conjugate_gradients_without_a_solution_are_no_worse_than_nothing():
+    X, Y, _ = synthetic(60)
+    X, Y = X.repeat(2, 1), torch.cat([Y, -Y + 0.5])
+    found = solve(LAPLACE, X, Y, solver="pcg", memory_budget=GIB, generator=generator())
+    assert found.residual.max() <= 1
+    assert not found.converged
+    assert "equal points with different targets" in found.remark
+
+
 def test_conjugate_gradients_reach_single_precision_and_go_on():
     """Entries in single precision alone end at 1e-5 of the targets here."""
     one = system(500, c=2)
