@@ -52,6 +52,7 @@ from skoverparam.nets._two_layer_cnn_training import (
     train_batch,
     training_accuracy,
     training_steps,
+    within,
 )
 
 _SOLVERS = ("auto", "span", "dense")
@@ -366,7 +367,7 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
         passage, F = self._outputs(X, "decision_function")
         if F.shape[1] == 2:
             F = F[:, 1] - F[:, 0]
-        return passage.back(F.to(passage.dtype))
+        return passage.back(within(F, passage.dtype))
 
     def predict(self, X):
         """Predict classes.
@@ -619,9 +620,9 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
         """Collect the fitted attributes that a training amounts to."""
         vectors, index, _ = training.patches
         arrays = {
-            "coef_": learned.coef.to(passage.dtype),
-            "coef_init_": training.coef_init.to(passage.dtype),
-            "patch_coef_": learned.patch_coef.to(passage.dtype),
+            "coef_": within(learned.coef, passage.dtype),
+            "coef_init_": within(training.coef_init, passage.dtype),
+            "patch_coef_": within(learned.patch_coef, passage.dtype),
             "patches_": vectors.to(passage.dtype),
             "patch_index_": index,
         }
@@ -643,7 +644,7 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
     def _history(self, passage, record):
         if record.track is None:
             return {}
-        path = stacked(record.path).to(passage.dtype)
+        path = within(stacked(record.path), passage.dtype)
         losses = [record.curve[step] for step in record.steps]
         return {
             "history_": {"step": record.steps, "loss": losses},
@@ -711,8 +712,20 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
     "patch_coef", "coef", "coef_init", "patches", "index", "signal", "position", "path"
 )
 def _decomposition(patch_coef, coef, coef_init, patches, index, signal, position, path):
-    """Decompose arrays of any kind; integers come as numbers."""
-    index, signal = index.long(), signal.to(coef.dtype)
+    """Decompose arrays of any kind, in double precision; integers come as numbers."""
+    dtype, index, signal = coef.dtype, index.long(), signal.double()
+    patches = patches.double()
     if position is None:
         position = find_signal(patches, index, signal)
-    return decompose(patch_coef, coef, coef_init, patches, index, signal, position.long(), path)
+    parts = decompose(
+        patch_coef.double(),
+        coef.double(),
+        coef_init.double(),
+        patches,
+        index,
+        signal,
+        position.long(),
+        None if path is None else path.double(),
+    )
+    numbers = ("gamma", "rho", "max_gamma", "max_rho", "alignment")
+    return parts._replace(**{name: within(getattr(parts, name), dtype) for name in numbers})

@@ -354,6 +354,17 @@ def stacked(path: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(path))
 
 
+def within(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Convert to a precision, numbers beyond its range to its largest ones.
+
+    Filters that a step has thrown out to -1e80 excite nothing, and as -3e38 nothing either.
+    """
+    largest = torch.finfo(dtype).max
+    if largest < torch.finfo(values.dtype).max:
+        values = values.clamp(-largest, largest)
+    return values.to(dtype)
+
+
 class Learned(NamedTuple):
     """A finished training.
 

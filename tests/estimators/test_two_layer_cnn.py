@@ -566,3 +566,15 @@ def test_keeps_the_last_finite_filters_of_a_step_too_large():
         classifier = TwoLayerCNNClassifier(learning_rate=50.0, random_state=0).fit(X, y)
     assert np.isfinite(classifier.coef_).all()
     assert np.isfinite(classifier.loss_curve_).all()
+
+
+def test_single_precision_holds_what_a_step_too_large_made_in_double():
+    X, y, _ = make_signal_noise_patches(20, 50, 40.0, random_state=0)
+    X = X.astype(np.float32)
+    # One step that no one should take, and that fits the data.
+    classifier = TwoLayerCNNClassifier(learning_rate=1e42, random_state=0).fit(X, y)
+    assert classifier.n_iter_ == 1
+    assert np.abs(classifier.coef_).max() == np.finfo(np.float32).max
+    assert np.isfinite(classifier.decision_function(X)).all()
+    assert np.isfinite(classifier.predict_proba(X)).all()
+    assert classifier.score(X, y) == 1
