@@ -1,0 +1,107 @@
+"""Looking at a network without changing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a network in evaluation mode with gradients on; afterwards it is as it was.
+
+    Dropout does nothing then, and batch normalization takes its running statistics. Attention
+    takes its plain formulas: the fused ones have no second derivatives.
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def trainable(module: nn.Module, names: Iterable[str] | None = None) -> dict[str, nn.Parameter]:
+    """Name the parameters that require gradients, each once, or those of them that are asked for.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or a name is not among them.
+    """
+    found = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    if not found:
+        raise ValueError(
+            f"{type(module).__name__} has no parameters that require gradients, so it has no "
+            "tangent kernel and no Hessian. Call module.requires_grad_(True)."
+        )
+    if names is None:
+        return found
+    wanted = [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in wanted if name not in found]
+    if unknown or not wanted:
+        raise ValueError(
+            f"params must be None or names of parameters that require gradients; got {wanted!r}, "
+            f"accepted are {', '.join(found)}."
+        )
+    return {name: p for name, p in found.items() if name in wanted}
+
+
+def outputs_of(module: nn.Module, X: Tensor) -> Tensor:
+    """Compute outputs as a table with a row for each sample, of shape (n, C)."""
+    outputs: Any = module(X)
+    if not isinstance(outputs, Tensor):
+        raise TypeError(
+            f"The module must return one tensor, got {type(outputs).__name__}. Wrap it in a "
+            "module that returns the outputs that are meant."
+        )
+    if outputs.ndim == 0 or len(outputs) != len(X):
+        raise ValueError(
+            f"The module must return a row for each of the {len(X)} samples, got outputs of shape "
+            f"{tuple(outputs.shape)}."
+        )
+    return outputs.reshape(len(X), -1)
+
+
+def suited(module: nn.Module, X: Tensor) -> Tensor:
+    """Move samples to the device and the precision of a network; token ids stay integers."""
+    lead = next(module.parameters(), X)
+    takes_ids = any(isinstance(part, nn.Embedding) for part in module.modules())
+    if takes_ids and not bool((X.round() == X).all()):
+        takes_ids = False
+    return X.to(device=lead.device, dtype=torch.long if takes_ids else lead.dtype)
+
+
+def check_rows_apart(module: nn.Module, X: Tensor) -> None:
+    """Refuse networks whose output for a sample depends on the other samples of a batch.
+
+    Raises
+    ------
+    ValueError
+        If it does: it has no tangent kernel between samples.
+    """
+    if len(X) < 2:
+        return
+    mixes = (
+        "The outputs of the module for a sample depend on the other samples of the batch, or are "
+        "not finite. Batch normalization needs running statistics (track_running_stats=True); "
+        "replace other layers that mix samples."
+    )
+    with torch.no_grad():
+        together = outputs_of(module, X)
+        try:
+            alone = outputs_of(module, X[:1])
+        except ValueError as error:
+            # Batch statistics of a single sample.
+            raise ValueError(f"{mixes} For one sample it says: {error}") from error
+    eps = torch.finfo(together.dtype).eps
+    scale = float(together.abs().max())
+    if not float((together[:1] - alone).abs().max()) <= 1e4 * eps * max(scale, 1e-30):
+        raise ValueError(mixes)
