@@ -14,7 +14,7 @@ from skoverparam._labels import TargetCoding, decode_labels, encode_labels
 from skoverparam._params import check_flag, check_integer, check_number, make_generator
 from skoverparam._steps import run_steps
 from skoverparam.estimators._base import DocumentedEstimator
-from skoverparam.optim._bregman import bregman_projection
+from skoverparam.optim._bregman import NoProjectionError, bregman_projection
 from skoverparam.optim._linear_descent import (
     Conditioning,
     descent_steps,
@@ -27,6 +27,8 @@ _INTERPOLATES = 1e-6  # of the largest target
 
 # Newton's method for the Bregman projection takes matrices of this size at most.
 _LARGEST_PROJECTION = 2000
+# A dozen steps are usual; where no coefficients of the domain fit, more are of no use.
+_PROJECTION_STEPS = 100
 
 
 class _MirrorDescentModel(CallbackSupportMixin, DocumentedEstimator):
@@ -112,7 +114,8 @@ class _MirrorDescentModel(CallbackSupportMixin, DocumentedEstimator):
             batch_size=self.batch_size,
             tol=self.tol,
             max_iter=self.max_iter,
-            generator=make_generator(self.random_state),
+            # Nothing is drawn for steps of all samples.
+            generator=make_generator(0 if self.batch_size is None else self.random_state),
         )
 
         def recorded():
@@ -135,10 +138,17 @@ class _MirrorDescentModel(CallbackSupportMixin, DocumentedEstimator):
             max_steps=self.max_iter,
             fitted_after=attributes,
         )
+        distance, reachable = self._distance(Z, Y, start, mirror, last.coef, conditioning)
         if not last.converged and self.tol > 0:
+            remedy = (
+                f"Increase max_iter or tol{self._slowness(last)}"
+                if reachable
+                else f"No coefficients in the domain of {type(mirror).__name__} were found that "
+                "fit the targets; if they must be positive there may be none"
+            )
             warnings.warn(
                 f"The residual is {last.residual:.2g} after {n_iter} passes, not "
-                f"tol={self.tol:g}. Increase max_iter or tol{self._slowness(last)}.",
+                f"tol={self.tol:g}. {remedy}.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -149,7 +159,7 @@ class _MirrorDescentModel(CallbackSupportMixin, DocumentedEstimator):
         self.rate_bound_ = rate_bound(conditioning, last.bounds, rate) if full else None
         scale = float(Y.square().sum()) / (2 * len(Y))
         self.rate_ = measured_rate(losses, conditioning.best, scale)
-        self.bregman_distance_ = self._distance(Z, Y, start, mirror, last.coef, conditioning)
+        self.bregman_distance_ = distance
         kept = last.coef.to(passage.dtype).double()
         miss = (Z @ kept.T - Y).abs().amax(0)
         self.interpolates_ = bool((miss <= _INTERPOLATES * targets.abs().amax(0)).all())
@@ -179,16 +189,24 @@ class _MirrorDescentModel(CallbackSupportMixin, DocumentedEstimator):
         return start
 
     def _distance(self, Z, Y, start, mirror, coef, conditioning):
-        """Relative distance from the interpolator that the theory names, None if not known."""
+        """Relative distance from the interpolator that the theory names, and if there is one.
+
+        The distance is None where it is not known.
+        """
         small = len(Z) <= _LARGEST_PROJECTION and Z.shape[1] <= _LARGEST_PROJECTION
         if not isinstance(mirror, Mirror) or conditioning.best > 0 or not small:
-            return None
+            return None, True
         off = size = 0.0
-        for k in range(Y.shape[1]):
-            nearest = bregman_projection(Z, Y[:, k], start[k], mirror).coef
-            off += float((coef[k] - nearest).square().sum())
-            size += float(nearest.square().sum())
-        return (off / size) ** 0.5 if size > 0 else off**0.5
+        try:
+            for k in range(Y.shape[1]):
+                nearest = bregman_projection(
+                    Z, Y[:, k], start[k], mirror, max_iter=_PROJECTION_STEPS
+                ).coef
+                off += float((coef[k] - nearest).square().sum())
+                size += float(nearest.square().sum())
+        except NoProjectionError:
+            return None, False
+        return (off / size) ** 0.5 if size > 0 else off**0.5, True
 
     def _slowness(self, last):
         least, greatest = last.bounds
@@ -303,8 +321,8 @@ class MirrorDescentRegressor(MultiOutputMixin, RegressorMixin, _MirrorDescentMod
 
     bregman_distance_ : float or None
         Distance from the interpolator with the least Bregman divergence from the start, relative
-        to its norm. None for mirrors that depend on time, which do not go there; where nothing
-        interpolates; and above 2000 samples or features.
+        to its norm. None for mirrors that depend on time, which do not go there; where nothing in
+        the mirror's domain interpolates; and above 2000 samples or features.
 
     n_features_in_ : int
         Number of features seen in ``fit``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -47,6 +48,10 @@ class BregmanProjection(NamedTuple):
     n_iter: int
 
 
+class NoProjectionError(ValueError):
+    """No solution of the equations was found in the domain of a mirror."""
+
+
 def bregman_projection(
     X: Tensor, y: Tensor, w0: Tensor, mirror: Mirror, *, tol: float = 1e-10, max_iter: int = 1000
 ) -> BregmanProjection:
@@ -76,7 +81,7 @@ def bregman_projection(
     off = float((X @ w - y).norm())
     residual = off / scale if scale else off
     if not residual <= max(tol, 1e-6):
-        raise ValueError(
+        raise NoProjectionError(
             f"No solution of X w = y was found in the domain of {type(mirror).__name__}: after "
             f"{n_iter} steps the residual is {residual:.3g} of the norm of y. If weights must be "
             "positive there may be none."
@@ -102,13 +107,14 @@ def _by_multipliers(
         flexibility = mirror.curvature(mirror.to_primal(z0 + X.T @ multipliers)).reciprocal()
         return (X * flexibility) @ X.T
 
-    start = torch.zeros_like(y)
-    if bool(torch.isinf(mirror.curvature(w0)).any()):
-        # Weights do not move at first: start where the best multiple of the residual leads.
-        ray = y - X @ w0
-        multiples = 2.0 ** torch.arange(-20, 21, dtype=y.dtype, device=y.device)
-        heights = torch.stack([value(multiple * ray) for multiple in multiples])
-        start = multiples[heights.nan_to_num(torch.inf).argmin()] * ray
+    # Where the curvature is very large weights do not move at first: start where the best multiple
+    # of the residual leads.
+    ray = y - X @ w0
+    multiples = 2.0 ** torch.arange(-20, 21, dtype=y.dtype, device=y.device)
+    multiples = torch.cat([multiples.new_zeros(1), multiples])
+    heights = torch.stack([value(multiple * ray) for multiple in multiples])
+    heights = torch.where(torch.isfinite(heights), heights, torch.inf)
+    start = multiples[heights.argmin()] * ray
     enough = tol * float(y.norm())
     multipliers, n_iter = _newton(value, gradient, hessian, start, enough, max_iter)
     return mirror.to_primal(z0 + X.T @ multipliers), multipliers, n_iter
@@ -161,16 +167,23 @@ def _newton(
         # At the rounding error of the gradient steps no longer help.
         if size <= enough * 1e-4 or (size <= enough and stalled >= _STALLED):
             return best, n_iter
-        direction = -_solve_damped(hessian(x), g, damping)
+        H = hessian(x)
+        if not bool(torch.isfinite(H).all()):
+            return best, n_iter
+        direction = -_solve_damped(H, g, damping)
         slope = float(g @ direction)
         step = 1.0
         while True:
             following = x + step * direction
             f_next, g_next = value(following), gradient(following)
             falls = bool(f_next <= f + _ARMIJO * step * slope)
-            nearer = float(g_next.norm()) <= (1 - _ARMIJO * step) * size
-            if falls or nearer or step < _LEAST_STEP:
+            size_next = float(g_next.norm())
+            nearer = size_next <= (1 - _ARMIJO * step) * size
+            if (falls or nearer or step < _LEAST_STEP) and math.isfinite(size_next):
                 break
+            if step == 0:
+                return best, n_iter
+            # Zero in the end: nothing finite lies that way.
             step *= 0.5
         damping = max(damping * (0.1 if step == 1 else 4.0), _LEAST_DAMPING)
         x, f, g = following, f_next, g_next

@@ -323,10 +323,10 @@ def rate_bound(
     L, mu = conditioning.smoothness, conditioning.pl
     if L == 0:
         return 0.0
-    if math.isinf(greatest):
-        return 1.0
     if learning_rate == "search":
         return None
+    if math.isinf(greatest):
+        return 1.0
     step = least / L if isinstance(learning_rate, str) else learning_rate
     if not step < 2 * least / L:
         return None

@@ -93,7 +93,28 @@ def test_dependent_equations():
 
 def test_no_positive_solution():
     with pytest.raises(ValueError, match="domain of NegativeEntropy.*there may be none"):
-        bregman_projection(np.array([[1.0, 1.0]]), [-1.0], [0.1, 0.1], mirror="negentropy")
+        X, w0 = np.array([[1.0, 1.0]]), [0.1, 0.1]
+        bregman_projection(X, [-1.0], w0, mirror="negentropy", max_iter=100)
+
+
+@pytest.mark.parametrize("start", [0.1, 1e-6])
+@pytest.mark.parametrize("n", [10, 4])
+def test_no_positive_solution_of_many_equations(sparse_problem, n, start):
+    X, y = sparse_problem
+    with pytest.raises(ValueError, match="No solution of X w = y was found in the domain of Neg"):
+        # Positive weights give positive sums; some of these are negative.
+        bregman_projection(
+            np.abs(X[:n]), -(y[:n] ** 2), np.full(30, start), mirror="negentropy", max_iter=100
+        )
+
+
+@pytest.mark.parametrize("mirror", [Hypentropy(1e-20), PNorm(1.02), PNorm(10.0, ridge=1e-6)])
+def test_mirrors_of_extreme_curvature(sparse_problem, mirror):
+    X, y = sparse_problem
+    found = bregman_projection(X, y, mirror=mirror)
+    assert found.residual < 1e-12
+    moved = mirror.to_dual(torch.from_numpy(found.coef))
+    np.testing.assert_allclose(moved, X.T @ found.multipliers, rtol=1e-7, atol=1e-10)
 
 
 def test_bad_input(sparse_problem):

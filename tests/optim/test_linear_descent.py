@@ -365,6 +365,7 @@ def test_bounds_of_the_rate():
     assert rate_bound(conditioning, (1.0, math.inf), "theory") == 1.0
     assert rate_bound(conditioning, (1.0, 1.0), 1.0) is None
     assert rate_bound(conditioning, (1.0, 1.0), "search") is None
+    assert rate_bound(conditioning, (1.0, math.inf), "search") is None
     assert rate_bound(conditioning._replace(smoothness=0.0), (1.0, 1.0), "theory") == 0.0
 
 
