@@ -92,8 +92,8 @@ def test_dependent_equations():
 
 
 def test_no_positive_solution():
+    X, w0 = np.array([[1.0, 1.0]]), [0.1, 0.1]
     with pytest.raises(ValueError, match="domain of NegativeEntropy.*there may be none"):
-        X, w0 = np.array([[1.0, 1.0]]), [0.1, 0.1]
         bregman_projection(X, [-1.0], w0, mirror="negentropy", max_iter=100)
 
 
