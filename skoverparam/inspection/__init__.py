@@ -4,18 +4,34 @@ from skoverparam.inspection._adversarial_density import (
     AdversarialDensityDisplay,
     adversarial_density,
 )
+from skoverparam.inspection._class_statistics import ClassStatistics
 from skoverparam.inspection._completion_display import MatrixCompletionDisplay
 from skoverparam.inspection._convergence_display import ConvergenceDisplay
+from skoverparam.inspection._empirical_ntk import TangentKernel, empirical_ntk
+from skoverparam.inspection._hessian_norm import hessian_norm
 from skoverparam.inspection._image_display import ImageCompletionDisplay
+from skoverparam.inspection._implicit_bias_display import ImplicitBiasDisplay
 from skoverparam.inspection._interpolation_report import interpolation_report
 from skoverparam.inspection._interpolation_report_display import InterpolationReportDisplay
+from skoverparam.inspection._linearize import linearize, ntk_parametrize
+from skoverparam.inspection._neural_collapse import neural_collapse
+from skoverparam.nets._ntk_parametrization import NTKMLP
 
 __all__ = [
     "AdversarialDensityDisplay",
+    "ClassStatistics",
     "ConvergenceDisplay",
     "ImageCompletionDisplay",
+    "ImplicitBiasDisplay",
     "InterpolationReportDisplay",
     "MatrixCompletionDisplay",
+    "NTKMLP",
+    "TangentKernel",
     "adversarial_density",
+    "empirical_ntk",
+    "hessian_norm",
     "interpolation_report",
+    "linearize",
+    "neural_collapse",
+    "ntk_parametrize",
 ]
