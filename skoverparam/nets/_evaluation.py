@@ -28,6 +28,17 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
+def is_network(model: Any) -> bool:
+    """Whether something is a torch module."""
+    return isinstance(model, nn.Module)
+
+
+def precision_of(module: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Tell where a network computes and in which precision."""
+    lead = next(module.parameters(), torch.zeros(0))
+    return lead.device, lead.dtype
+
+
 def trainable(module: nn.Module, names: Iterable[str] | None = None) -> dict[str, nn.Parameter]:
     """Name the parameters that require gradients, each once, or those of them that are asked for.
 
@@ -68,6 +79,12 @@ def outputs_of(module: nn.Module, X: Tensor) -> Tensor:
             f"{tuple(outputs.shape)}."
         )
     return outputs.reshape(len(X), -1)
+
+
+def outputs_per_sample(module: nn.Module, X: Tensor) -> int:
+    """Count the outputs of a network for one sample."""
+    with evaluating(module), torch.no_grad():
+        return outputs_of(module, X[:1]).shape[1]
 
 
 def suited(module: nn.Module, X: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ def kernel_state(
     X: Tensor,
     *,
     chunk_size: int | None = None,
-    budget: Callable[[float], float] | None = None,
+    budget: Callable[[float, float], float] | None = None,
 ) -> KernelState:
     """Take down a network's kernel and parameters."""
     K = empirical_ntk(module, X, output="full", chunk_size=chunk_size, budget=budget)

@@ -88,7 +88,7 @@ def empirical_ntk(
     output: str = "trace",
     method: str = "auto",
     chunk_size: int | None = None,
-    budget: Callable[[float], float] | None = None,
+    budget: Callable[[float, float], float] | None = None,
 ) -> Tensor:
     """Compute the tangent kernel of a network between samples.
 
@@ -117,7 +117,8 @@ def empirical_ntk(
         takes what fits the budget.
 
     budget : callable, default=None
-        Maps the bytes for two samples to the bytes that may be taken, or raises.
+        Maps the bytes for two samples and those of the result to the bytes that samples may take,
+        or raises.
 
     Returns
     -------
@@ -129,7 +130,9 @@ def empirical_ntk(
         plan = _plan(module, X, wanted, method)
         if chunk_size is None:
             need = 2 * plan.bytes_per_sample
-            room = 2.0**31 if budget is None else budget(need)
+            count = len(X) * len(X if Z is None else Z) * plan.n_outputs
+            size = count * {"trace": 1 / plan.n_outputs, "diagonal": 1}.get(output, plan.n_outputs)
+            room = 2.0**31 if budget is None else budget(need, size * X.element_size())
             chunk_size = max(1, int(room / need))
         rows = batches(len(X), chunk_size)
         columns = rows if Z is None else batches(len(Z), chunk_size)

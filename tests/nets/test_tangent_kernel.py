@@ -285,8 +285,9 @@ def test_the_budget_sets_the_size_of_batches():
     module, X = case("convolutions")
     seen = []
 
-    def budget(need):
+    def budget(need, size):
         seen.append(need)
+        assert size == 7 * 7 * 8
         return 2.5 * need
 
     assert relative(empirical_ntk(module, X, budget=budget), empirical_ntk(module, X)) < TOLERANCE
