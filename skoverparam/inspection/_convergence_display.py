@@ -29,7 +29,8 @@ class ConvergenceDisplay:
         Errors over steps, one line for each name.
 
     order_lines_ : list of matplotlib Line2D
-        Errors over the errors before them.
+        Errors over the errors before them, up to the last pair that counts for the order: after
+        it come rounding errors.
 
     guides_ : list of matplotlib Line2D
         The lines of slope one and two.
@@ -155,14 +156,15 @@ class ConvergenceDisplay:
         self.ax_, self.figure_ = axes, left.figure
         self.error_lines_, self.order_lines_ = [], []
         for name, e in self.errors.items():
-            order = self.orders[name].order
+            order, steps = self.orders[name].order, self.orders[name].steps
+            end = int(steps[-1]) + 1 if len(steps) else len(e)
             label = name if np.isnan(order) else f"{name}, order {order:.1f}"
             # An error of zero has no place on a logarithmic axis.
             seen = np.where(e > 0, e, np.nan)
             style = {"marker": ".", "label": label, **(error_kw or {})}
             (line,) = left.plot(np.arange(len(e)), seen, **style)
             style = {"marker": ".", "linestyle": "-", "color": line.get_color()}
-            (pairs,) = right.plot(seen[:-1], seen[1:], **style | (order_kw or {}))
+            (pairs,) = right.plot(seen[:-1][:end], seen[1:][:end], **style | (order_kw or {}))
             self.error_lines_.append(line)
             self.order_lines_.append(pairs)
         self.guides_ = self._draw_guides(right, guide_kw)
