@@ -5,6 +5,7 @@ from skoverparam.inspection._adversarial_density import (
     adversarial_density,
 )
 from skoverparam.inspection._class_statistics import ClassStatistics
+from skoverparam.inspection._collapse_recorder import CollapseRecorder
 from skoverparam.inspection._completion_display import MatrixCompletionDisplay
 from skoverparam.inspection._convergence_display import ConvergenceDisplay
 from skoverparam.inspection._empirical_ntk import TangentKernel, empirical_ntk
@@ -13,25 +14,33 @@ from skoverparam.inspection._image_display import ImageCompletionDisplay
 from skoverparam.inspection._implicit_bias_display import ImplicitBiasDisplay
 from skoverparam.inspection._interpolation_report import interpolation_report
 from skoverparam.inspection._interpolation_report_display import InterpolationReportDisplay
+from skoverparam.inspection._layerwise_collapse import layerwise_collapse
 from skoverparam.inspection._linearize import linearize, ntk_parametrize
 from skoverparam.inspection._neural_collapse import neural_collapse
+from skoverparam.inspection._neural_collapse_display import NeuralCollapseDisplay
+from skoverparam.inspection._transfer_curve import TransferCurveDisplay, transfer_curve
 from skoverparam.nets._ntk_parametrization import NTKMLP
 
 __all__ = [
     "AdversarialDensityDisplay",
     "ClassStatistics",
+    "CollapseRecorder",
     "ConvergenceDisplay",
     "ImageCompletionDisplay",
     "ImplicitBiasDisplay",
     "InterpolationReportDisplay",
     "MatrixCompletionDisplay",
     "NTKMLP",
+    "NeuralCollapseDisplay",
     "TangentKernel",
+    "TransferCurveDisplay",
     "adversarial_density",
     "empirical_ntk",
     "hessian_norm",
     "interpolation_report",
+    "layerwise_collapse",
     "linearize",
     "neural_collapse",
     "ntk_parametrize",
+    "transfer_curve",
 ]

@@ -168,7 +168,7 @@ def cascade_layers(module: nn.Module, X: Tensor, last: str | None) -> list[str]:
         return names
     if names and not isinstance(module.get_submodule(names[-1]), nn.RNNBase):
         final, features = caught[names[-1]], caught[PENULTIMATE]
-        if final.numel() == features.numel() and torch.equal(final.flatten(), features.flatten()):
+        if final.shape == features.shape and torch.equal(final, features):
             names.pop()
     return [*names, PENULTIMATE]
 
