@@ -693,8 +693,9 @@ def newton_schulz_inverse(
     r"""Inverse or pseudo-inverse by products with the matrix only.
 
     Repeats :math:`W \leftarrow W + W (I - A W)`, which squares the error :math:`E = I - A W`:
-    the number of right digits doubles in each iteration. For warm starts, for GPUs, and to see
-    quadratic convergence; on a CPU from scratch a factorization is faster.
+    the number of right digits doubles in each iteration. To see quadratic convergence, and where
+    products are all there is or by far the fastest there is; on a CPU a factorization is faster,
+    even than the two or three iterations from an inverse of a similar matrix.
 
     Parameters
     ----------
@@ -709,8 +710,8 @@ def newton_schulz_inverse(
         Error :math:`\|I - A W\|_F` that is enough. None goes on until rounding errors end it.
 
     max_iter : int, default=150
-        Largest number of iterations. About :math:`2 \log_2` of the condition number are made
-        before the error is below one, and six after that.
+        Largest number of iterations. About :math:`2 \log_2` of the condition number and a few
+        for its size are made before the error is below one, and six after that.
 
     refine : bool, default=True
         For A in float32: whether to make the last iterations in float64, so that the inverse is

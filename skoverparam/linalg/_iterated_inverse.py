@@ -334,9 +334,11 @@ def _info(
     passes: list[float],
     precision: torch.dtype,
 ) -> InverseInfo:
-    wide = A.shape[0] <= A.shape[1]
-    exact_A, exact_W = A.double(), W.double()
-    E = residual_matrix(exact_A, exact_W) if wide else residual_matrix(exact_W, exact_A)
+    residual = min(errors)
+    if A.dtype != torch.float64:  # else it was measured already
+        left, right = (A, W) if A.shape[0] <= A.shape[1] else (W, A)
+        E = residual_matrix(left.double(), right.double())
+        residual = float(torch.linalg.matrix_norm(E))
     history = torch.tensor(errors, dtype=torch.float64)
     return InverseInfo(
         errors=history,
@@ -348,6 +350,6 @@ def _info(
         converged=reason == "tol" or (reason == "floor" and tol is None and min(errors) < LOCAL),
         reason=reason,
         n_iter=len(errors) - 1,
-        residual=float(torch.linalg.matrix_norm(E)),
+        residual=residual,
         warmup_errors=history.new_zeros(0),
     )

@@ -163,7 +163,7 @@ class PolyakSGD(Optimizer):
                 if p.grad is not None:
                     if p.grad.is_sparse:
                         raise TypeError("PolyakSGD needs dense gradients, got a sparse one.")
-                    squared += float(_squared_norm(p.grad))
+                    squared += _norm(p.grad) ** 2
         if not (math.isfinite(value) and math.isfinite(squared)):
             raise ValueError(
                 f"PolyakSGD needs a finite loss and gradient, got the loss {value:g} and a "
@@ -325,8 +325,13 @@ class GaussNewtonSGD(Optimizer):
         return residuals.detach().square().sum() / 2
 
 
-def _squared_norm(gradient: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(gradient, dtype=torch.float64).square()
+def _norm(gradient: Tensor) -> float:
+    kind = torch.float64 if gradient.dtype == torch.float64 else torch.float32
+    norm = float(torch.linalg.vector_norm(gradient, dtype=kind))
+    if kind == torch.float64 or 1e-15 < norm < 1e15:
+        return norm
+    # Squares may have left the range of float32. The sum in float64 takes several times as long.
+    return float(torch.linalg.vector_norm(gradient, dtype=torch.float64))
 
 
 def _jacobian(residuals: Tensor, params: list[Tensor]) -> list[Tensor | None]:
