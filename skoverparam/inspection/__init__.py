@@ -18,6 +18,11 @@ from skoverparam.inspection._layerwise_collapse import layerwise_collapse
 from skoverparam.inspection._linearize import linearize, ntk_parametrize
 from skoverparam.inspection._neural_collapse import neural_collapse
 from skoverparam.inspection._neural_collapse_display import NeuralCollapseDisplay
+from skoverparam.inspection._pl_star import pl_star_constant
+from skoverparam.inspection._tangent_kernel_change import (
+    TangentKernelRecorder,
+    tangent_kernel_change,
+)
 from skoverparam.inspection._transfer_curve import TransferCurveDisplay, transfer_curve
 from skoverparam.nets._ntk_parametrization import NTKMLP
 
@@ -33,6 +38,7 @@ __all__ = [
     "NTKMLP",
     "NeuralCollapseDisplay",
     "TangentKernel",
+    "TangentKernelRecorder",
     "TransferCurveDisplay",
     "adversarial_density",
     "empirical_ntk",
@@ -42,5 +48,7 @@ __all__ = [
     "linearize",
     "neural_collapse",
     "ntk_parametrize",
+    "pl_star_constant",
+    "tangent_kernel_change",
     "transfer_curve",
 ]

@@ -70,14 +70,20 @@ def kernel_move(first: KernelState, now: KernelState) -> KernelMove:
             "Snapshots must be of one network with the same parameters that require gradients, "
             f"got {len(first.weights)} and {len(now.weights)} numbers."
         )
-    values = torch.linalg.eigvalsh(now.matrix)
+    low, high = extreme_eigenvalues(now)
     change = torch.linalg.matrix_norm(now.matrix - first.matrix)
     return KernelMove(
         float(change / torch.linalg.matrix_norm(first.matrix)),
-        float(values[0]),
-        float(values[-1]),
+        low,
+        high,
         float(torch.linalg.vector_norm(now.weights - first.weights)),
     )
+
+
+def extreme_eigenvalues(state: KernelState) -> tuple[float, float]:
+    """Return the smallest and the largest eigenvalue of the kernel."""
+    values = torch.linalg.eigvalsh(state.matrix)
+    return float(values[0]), float(values[-1])
 
 
 def with_weights(module: nn.Module, weights: Mapping[str, Any]) -> nn.Module:
@@ -142,3 +148,67 @@ def gradient_descent(
 def squared_gradient(module: nn.Module, X: Tensor, Y: Tensor) -> DescentStep:
     """Compute half the sum of squared errors and its squared gradient, where a network is."""
     return next(gradient_descent(module, X, Y, learning_rate=0.0))
+
+
+class Trained(NamedTuple):
+    """What came of training a network.
+
+    Attributes
+    ----------
+    losses : list of float
+        Half the sum of squared errors before each step and after the last.
+
+    moves : list of KernelMove
+        Where the kernel was, at the start, at about equal distances in log-time, and at the end.
+
+    steps : list of int
+        When.
+    """
+
+    losses: list[float]
+    moves: list[KernelMove]
+    steps: list[int]
+
+
+def train_to_loss(
+    module: nn.Module,
+    X: Tensor,
+    Y: Tensor,
+    *,
+    loss: float,
+    max_iter: int,
+    growth: float = 1.3,
+) -> Trained:
+    """Descend until the loss is small, with a step of one over the kernel's largest eigenvalue.
+
+    Parameters
+    ----------
+    module : Module
+        The network, which is changed.
+
+    X, Y : Tensor of shapes (n, ...) and (n, C)
+        Samples and targets.
+
+    loss : float
+        Where to stop.
+
+    max_iter : int
+        Largest number of steps.
+
+    growth : float, default=1.3
+        Factor between the numbers of steps at which the kernel is looked at.
+    """
+    first = kernel_state(module, X)
+    losses: list[float] = []
+    moves, steps = [kernel_move(first, first)], [0]
+    eta, due = 1 / moves[0].lambda_max, 1.0
+    for t, step in enumerate(gradient_descent(module, X, Y, learning_rate=eta)):
+        losses.append(step.loss)
+        done = step.loss <= loss or t >= max_iter
+        if t and (t >= due or done):
+            moves.append(kernel_move(first, kernel_state(module, X)))
+            steps.append(t)
+            due = max(t + 1.0, t * growth)
+        if done or not torch.isfinite(torch.tensor(step.loss)):
+            break
+    return Trained(losses, moves, steps)

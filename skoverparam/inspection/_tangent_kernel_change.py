@@ -1,0 +1,206 @@
+"""How far a network's tangent kernel moves, at snapshots or while anything trains it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from skoverparam._params import check_integer
+from skoverparam.inspection._network_input import network_of, room_for_samples, samples_for
+from skoverparam.nets._evaluation import is_network, precision_of
+from skoverparam.nets._tangent_descent import kernel_move, kernel_state, with_weights
+
+
+class TangentKernelChange(NamedTuple):
+    """How far the tangent kernel has moved from the first of several states.
+
+    Attributes
+    ----------
+    steps : ndarray of int of shape (n_states,)
+        Which state, or how many steps of training before it.
+
+    change : ndarray of shape (n_states,)
+        Norm of the kernel's change over the norm of the first kernel (Frobenius).
+
+    lambda_min, lambda_max : ndarray of shape (n_states,)
+        Extreme eigenvalues of the kernel between all samples and outputs.
+
+    distance : ndarray of shape (n_states,)
+        Euclidean norm of the change of all parameters.
+    """
+
+    steps: np.ndarray
+    change: np.ndarray
+    lambda_min: np.ndarray
+    lambda_max: np.ndarray
+    distance: np.ndarray
+
+    def to_frame(self):
+        """Make a pandas data frame with a row for each state."""
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("to_frame() needs pandas: `pip install pandas`.") from error
+
+        return pd.DataFrame(self._asdict())
+
+
+def _table(steps, moves):
+    columns = [np.array(column) for column in zip(*moves, strict=True)]
+    return TangentKernelChange(np.array(steps), *columns)
+
+
+def _state(module, X, chunk_size, shape=None):
+    samples, _ = samples_for(module, X, input_shape=shape)
+    budget = room_for_samples(precision_of(module)[0])
+    return kernel_state(module, samples, chunk_size=chunk_size, budget=budget)
+
+
+def tangent_kernel_change(snapshots, X, *, module=None, chunk_size=None):
+    r"""Measure how far the tangent kernel of a network moves between snapshots.
+
+    The tangent kernel of a network is constant exactly if the network is linear in its parameters.
+    Training a wide network with a linear output hardly moves it; with an output that is not
+    linear, or a narrow layer, it moves at any width, and training works all the same.
+
+    Parameters
+    ----------
+    snapshots : list of torch modules, or of state dicts
+        States of one network, or fitted copies of it, in the order of time; the first is the one
+        that others are compared with.
+
+    X : array-like of shape (n, ...)
+        Samples.
+
+    module : torch module, default=None
+        The network, where snapshots are state dicts; it is copied, and not changed.
+
+    chunk_size : int, default=None
+        As in :func:`empirical_ntk`.
+
+    Returns
+    -------
+    change : TangentKernelChange
+        Named tuple of arrays with a number for each snapshot: ``steps`` (0, 1, ...), relative
+        ``change`` of the kernel in the Frobenius norm, ``lambda_min`` and ``lambda_max`` of the
+        kernel, and ``distance`` of the parameters; ``to_frame()`` makes a pandas data frame of it.
+
+    Raises
+    ------
+    ValueError
+        If there are no snapshots or their parameters differ in number.
+
+    See Also
+    --------
+    TangentKernelRecorder : The same while a network trains.
+    hessian_norm : Bounds the change.
+
+    Notes
+    -----
+    The kernel is that between all samples and outputs, of n C rows. The relative change says
+    nothing of small eigenvalues, on which the speed of training depends; they are in
+    ``lambda_min``. In float32 changes below about 1e-5 are rounding errors. Compare networks at
+    equal loss, not after equal numbers of steps.
+
+    References
+    ----------
+    C. Liu, L. Zhu, M. Belkin, "On the linearity of large non-linear models: when and why the
+    tangent kernel is constant", NeurIPS 2020, arXiv:2010.01092.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skoverparam.inspection import NTKMLP, tangent_kernel_change
+    >>> first, other = (NTKMLP(3, [4000], random_state=seed) for seed in (0, 1))
+    >>> moved = tangent_kernel_change([first, first, other], np.eye(3))
+    >>> moved.change.round(1)  # wide networks have nearly the same kernel
+    array([0., 0., 0.])
+    """
+    check_integer(chunk_size, "chunk_size", low=1, none=True)
+    snapshots = list(snapshots)
+    if not snapshots:
+        raise ValueError("snapshots must hold at least one state of the network, got none.")
+    if module is not None:
+        module = network_of(module)[0]
+    moves, first = [], None
+    for snapshot in snapshots:
+        if isinstance(snapshot, dict):
+            if module is None:
+                raise ValueError("snapshots that are state dicts need their module.")
+            network, shape = with_weights(module, snapshot), None
+        else:
+            network, shape = network_of(snapshot, "snapshots")
+        state = _state(network, X, chunk_size, shape)
+        first = first or state
+        moves.append(kernel_move(first, state))
+    return _table(range(len(moves)), moves)
+
+
+class TangentKernelRecorder:
+    """Record how far a network's tangent kernel moves while anything trains it.
+
+    Call :meth:`step` after each step of training, or register the recorder with an optimizer:
+    ``optimizer.register_step_post_hook(recorder)``.
+
+    Parameters
+    ----------
+    module : torch module
+        The network that is trained; its first kernel is taken now.
+
+    X : array-like of shape (n, ...)
+        Samples, few enough for a kernel at every record.
+
+    every : int, default=1
+        Steps between records.
+
+    chunk_size : int, default=None
+        As in :func:`empirical_ntk`.
+
+    See Also
+    --------
+    tangent_kernel_change : The same for snapshots.
+    LinearityDisplay : Draws the record.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skoverparam.inspection import NTKMLP, TangentKernelRecorder
+    >>> network = NTKMLP(3, [1000], random_state=0).double()
+    >>> X, y = torch.eye(3).double(), torch.ones(3, 1)
+    >>> recorder = TangentKernelRecorder(network, X, every=10)
+    >>> optimizer = torch.optim.SGD(network.parameters(), lr=0.5)
+    >>> hook = optimizer.register_step_post_hook(recorder)
+    >>> for _ in range(30):
+    ...     optimizer.zero_grad()
+    ...     (network(X) - y).square().sum().backward()
+    ...     optimizer.step()
+    >>> recorder.record().steps
+    array([ 0, 10, 20, 30])
+    >>> bool(recorder.record().change.max() < 0.1)
+    True
+    """
+
+    def __init__(self, module, X, *, every=1, chunk_size=None):
+        check_integer(every, "every", low=1)
+        check_integer(chunk_size, "chunk_size", low=1, none=True)
+        if not is_network(module):
+            raise TypeError(f"module must be a torch module, got {type(module).__name__}.")
+        self.module, self.X, self.every, self.chunk_size = module, X, every, chunk_size
+        self._n_steps = 0
+        self._first = _state(module, X, chunk_size)
+        self._steps, self._moves = [0], [kernel_move(self._first, self._first)]
+
+    def step(self):
+        """Count a step of training, and measure if it is time."""
+        self._n_steps += 1
+        if self._n_steps % self.every == 0:
+            self._steps.append(self._n_steps)
+            state = _state(self.module, self.X, self.chunk_size)
+            self._moves.append(kernel_move(self._first, state))
+
+    def __call__(self, *args, **kwargs):
+        """Count a step as a hook of an optimizer."""
+        self.step()
+
+    def record(self):
+        """Return what was measured so far, a TangentKernelChange."""
+        return _table(self._steps, self._moves)
