@@ -63,7 +63,7 @@ def curve(data, **parameters):
 
 
 hundred = clusters(100, 40, 40, 0.1925)
-descent = {"optimizer": "sgd", "max_iter": 20}
+descent = {"optimizer": "sgd", "max_iter": 15}
 few = {
     "k=1, M=1, rate 0.1": curve(hundred, learning_rate=0.1, k=1, M=1, **descent),
     "k=1, M=1, rate 3": curve(hundred, learning_rate=3.0, k=1, M=1, **descent),
@@ -79,7 +79,7 @@ few = {
 # long to grow to a large ``M``; ``k="auto", M="auto"`` therefore chooses 15 and 1 for it.
 
 thousand = clusters(1000, 12, 6, 0.14)
-adam = {"max_iter": 8, "batch_size": 64}
+adam = {"max_iter": 6}
 many = {
     "k=1, M=1": curve(thousand, k=1, M=1, **adam),
     "k=15, M=30": curve(thousand, k=15, M=30, **adam),

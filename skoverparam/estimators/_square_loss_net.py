@@ -620,7 +620,11 @@ class SquareLossNetClassifier(
                     f"{', '.join(map(repr, SEQUENTIAL))}, got {self.architecture!r}."
                 )
         elif shape is not None:
-            for size in np.atleast_1d(np.asarray(shape, dtype=object)):
+            if not isinstance(shape, (tuple, list)):
+                raise TypeError(
+                    f"input_shape must be None, 'tokens' or a tuple of integers, got {shape!r}."
+                )
+            for size in shape:
                 check_integer(size, "input_shape", low=1)
 
     def _check_params(self):

@@ -361,6 +361,7 @@ def test_dead_units_are_reported(blobs):
         ({"activation": "sine"}, ValueError, "activation"),
         ({"architecture_options": 3}, TypeError, "architecture_options"),
         ({"input_shape": (2, 2)}, ValueError, r"input_shape=\(2, 2\) stands for 4 features"),
+        ({"input_shape": 5}, TypeError, "input_shape must be None"),
         ({"optimizer": "lbfgs"}, ValueError, "optimizer must be one of 'adam'"),
         ({"optimizer": torch.optim.LBFGS}, ValueError, "LBFGS evaluates the loss again"),
         ({"optimizer": lambda p, lr: None}, TypeError, "must make a torch optimizer"),
