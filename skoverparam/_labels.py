@@ -95,7 +95,7 @@ def encode_positions(
 def counted_positions(y: Any, present: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Bring labels of shape (n, T) to the host, and find those that are counted."""
     y = to_numpy(y)
-    if y.dtype.kind in "bu":
+    if y.dtype.kind in ("b", "u"):
         y = y.astype(np.int64)  # room for -1
     counted = y != "" if y.dtype.kind in "OUS" else y >= 0
     if present is not None:

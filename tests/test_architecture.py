@@ -17,7 +17,16 @@ PACKAGE = Path(skoverparam.__file__).parent
 PICTURE = PACKAGE.parent / "docs" / "architecture.md"
 
 BOUNDARY = ("_arrays", "_ids", "_labels", "_params", "_steps", "_config", "_display")
-MATHEMATICS = ("linalg", "kernels", "completion", "inpainting", "margins", "averages", "nets", "optim")
+MATHEMATICS = (
+    "linalg",
+    "kernels",
+    "completion",
+    "inpainting",
+    "margins",
+    "averages",
+    "nets",
+    "optim",
+)
 
 # Who may import whom, besides the standard library and oneself.
 ARROWS = {

@@ -216,7 +216,7 @@ class _Draw(NamedTuple):
     """Draws the data of a cell."""
 
     make_data: object
-    data_params: dict
+    data_params: dict[str, object]
     n_test: int
 
     def train(self, cell):

@@ -108,7 +108,7 @@ def test_small_eigenvalues_can_be_left_out():
         ({"X": [[np.nan]]}, "X must be finite"),
         ({"X": np.eye(2), "batch_sizes": [0]}, "batch_sizes must be at least 1, got 0"),
         ({"X": np.eye(2), "rcond": 1.0}, "rcond must be below 1"),
-        ({"X": np.eye(2), "max_squared_norm": 0.5}, "max_squared_norm must be at least the larg"),
+        ({"X": np.eye(2), "max_squared_norm": 0.5}, "max_squared_norm must be at least the"),
         ({"eigenvalues": [1, 2]}, "max_squared_norm must be given with eigenvalues"),
         ({"eigenvalues": [1, 2], "max_squared_norm": 2.5}, "at least the sum of the eigenvalues"),
         ({"eigenvalues": [1, -2], "max_squared_norm": 9}, "eigenvalues must not be negative"),
