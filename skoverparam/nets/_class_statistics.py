@@ -10,8 +10,11 @@ from torch import Tensor
 
 Scatter = Literal["class", "pooled", "none"]
 
-# Entries of a batch that are brought to float64 at a time: 32 MiB.
-_BLOCK = 2**22
+# Entries of a batch that are brought to float64 at a time: 2 MiB, which stays in the cache.
+_BLOCK = 2**18
+
+# As many where matrices of the rows of each class are multiplied, which is fast with many rows.
+_BLOCK_OF_PRODUCTS = 2**21
 
 # Columns per strip of a scatter matrix: half of a symmetric product is left out strip by strip.
 _STRIP = 128
@@ -74,8 +77,9 @@ class ClassSums:
 
     def update(self, H: Tensor, labels: Tensor) -> None:
         """Add samples (n, d) in any precision, and the indices of their classes (n,)."""
-        for rows in blocks(H):
-            self._add(H[rows].double(), labels[rows])
+        by_class = self.scatter is not None and self.scatter.ndim == 3
+        for rows in blocks(H, _BLOCK_OF_PRODUCTS if by_class else _BLOCK):
+            self._add(H[rows].to(torch.float64, copy=True), labels[rows])
 
     def merge(self, other: ClassSums) -> None:
         """Add the sums of other samples, with the same classes, features and kind of scatter."""
@@ -88,7 +92,7 @@ class ClassSums:
         if self.scatter is not None and self.scatter.ndim == 3:
             order = labels.argsort()
             H, labels = H[order], labels[order]
-        R = H - means[labels]
+        R = H.sub_(means[labels])  # H is a copy
         squares = torch.zeros_like(counts).index_add_(0, labels, torch.linalg.vecdot(R, R))
         if self.scatter is not None:
             if self.scatter.ndim == 2:
@@ -119,9 +123,9 @@ class ClassSums:
         self.counts = total
 
 
-def blocks(H: Tensor) -> Iterator[slice]:
+def blocks(H: Tensor, n_entries: int = _BLOCK) -> Iterator[slice]:
     """Slices of rows, few enough for a copy in float64."""
-    size = max(1, _BLOCK // max(1, H.shape[1]))
+    size = max(1, n_entries // max(1, H.shape[1]))
     for start in range(0, len(H), size):
         yield slice(start, min(start + size, len(H)))
 
