@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+# What PolyakSGD was told, besides the factors of its groups.
+_OPTIONS = ("c", "f_star", "lr_max", "eps")
+
 
 class PolyakSGD(Optimizer):
     r"""Gradient descent with the step :math:`\eta = (f - f^*) / (c \, \|\nabla f\|^2)`.
@@ -191,9 +194,7 @@ class PolyakSGD(Optimizer):
         state : dict
             For ``load_state_dict``.
         """
-        saved = super().state_dict()
-        saved["polyak"] = {name: getattr(self, name) for name in ("c", "f_star", "lr_max", "eps")}
-        return saved
+        return super().state_dict() | {"options": {name: getattr(self, name) for name in _OPTIONS}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what ``state_dict`` returned.
@@ -204,8 +205,8 @@ class PolyakSGD(Optimizer):
             Groups and options.
         """
         super().load_state_dict({name: state_dict[name] for name in ("state", "param_groups")})
-        for name, value in state_dict.get("polyak", {}).items():
-            setattr(self, name, value)
+        for name in _OPTIONS:
+            setattr(self, name, state_dict["options"][name])
 
 
 class GaussNewtonSGD(Optimizer):
@@ -323,6 +324,27 @@ class GaussNewtonSGD(Optimizer):
             if J is not None:
                 p.add_((multipliers.to(J.dtype) @ J).view_as(p), alpha=-lr)
         return residuals.detach().square().sum() / 2
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the groups with their factors, and the damping.
+
+        Returns
+        -------
+        state : dict
+            For ``load_state_dict``.
+        """
+        return super().state_dict() | {"damping": self.damping}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what ``state_dict`` returned.
+
+        Parameters
+        ----------
+        state_dict : dict
+            Groups and damping.
+        """
+        super().load_state_dict({name: state_dict[name] for name in ("state", "param_groups")})
+        self.damping = state_dict["damping"]
 
 
 def _norm(gradient: Tensor) -> float:

@@ -172,6 +172,9 @@ def test_the_state_carries_the_options():
     options = ("c", "f_star", "lr_max", "eps")
     assert [getattr(other, name) for name in options] == [0.7, 0.1, 3.0, 1e-3]
     assert other.param_groups[0]["lr"] == 0.9
+    damped = GaussNewtonSGD([w])
+    damped.load_state_dict(GaussNewtonSGD([w], lr=0.8, damping=0.3).state_dict())
+    assert (damped.damping, damped.param_groups[0]["lr"]) == (0.3, 0.8)
 
 
 def test_bad_arguments_of_polyak_are_named():
