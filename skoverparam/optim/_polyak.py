@@ -186,6 +186,12 @@ class PolyakSGD(Optimizer):
         length = max(value - f_star, 0.0) / (self.c * squared + self.eps)
         return length if self.lr_max is None else min(length, self.lr_max)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # torch's optimizers pickle and copy their groups and state only.
+        return super().__getstate__() | {
+            name: getattr(self, name) for name in (*_OPTIONS, "step_size")
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """Return the groups with their factors, and the options.
 
@@ -324,6 +330,10 @@ class GaussNewtonSGD(Optimizer):
             if J is not None:
                 p.add_((multipliers.to(J.dtype) @ J).view_as(p), alpha=-lr)
         return residuals.detach().square().sum() / 2
+
+    def __getstate__(self) -> dict[str, Any]:
+        # torch's optimizers pickle and copy their groups and state only.
+        return super().__getstate__() | {"damping": self.damping}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the groups with their factors, and the damping.

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -175,6 +176,21 @@ def test_the_state_carries_the_options():
     damped = GaussNewtonSGD([w])
     damped.load_state_dict(GaussNewtonSGD([w], lr=0.8, damping=0.3).state_dict())
     assert (damped.damping, damped.param_groups[0]["lr"]) == (0.3, 0.8)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_copies_step_alike(copied):
+    w = torch.nn.Parameter(torch.ones(3, dtype=torch.float64))
+    w.grad = torch.full((3,), 2.0, dtype=torch.float64)
+    optimizer = copied(PolyakSGD([w], c=0.7, lr_max=3.0))
+    (v,) = optimizer.param_groups[0]["params"]
+    v.grad = w.grad.clone()
+    optimizer.step(loss=1.0)
+    assert optimizer.step_size == pytest.approx(1 / (0.7 * 12))
+    optimizer = copied(GaussNewtonSGD([w], damping=2.0))
+    (v,) = optimizer.param_groups[0]["params"]
+    optimizer.step(lambda: v.sum(0, keepdim=True))
+    torch.testing.assert_close(v.detach(), w.detach() - 3 / 5)
 
 
 def test_bad_arguments_of_polyak_are_named():
