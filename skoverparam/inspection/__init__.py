@@ -15,6 +15,7 @@ from skoverparam.inspection._implicit_bias_display import ImplicitBiasDisplay
 from skoverparam.inspection._interpolation_report import interpolation_report
 from skoverparam.inspection._interpolation_report_display import InterpolationReportDisplay
 from skoverparam.inspection._layerwise_collapse import layerwise_collapse
+from skoverparam.inspection._linearity_display import LinearityDisplay
 from skoverparam.inspection._linearize import linearize, ntk_parametrize
 from skoverparam.inspection._neural_collapse import neural_collapse
 from skoverparam.inspection._neural_collapse_display import NeuralCollapseDisplay
@@ -24,6 +25,7 @@ from skoverparam.inspection._tangent_kernel_change import (
     tangent_kernel_change,
 )
 from skoverparam.inspection._transfer_curve import TransferCurveDisplay, transfer_curve
+from skoverparam.inspection._width_sweep import width_sweep
 from skoverparam.nets._ntk_parametrization import NTKMLP
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "ImageCompletionDisplay",
     "ImplicitBiasDisplay",
     "InterpolationReportDisplay",
+    "LinearityDisplay",
     "MatrixCompletionDisplay",
     "NTKMLP",
     "NeuralCollapseDisplay",
@@ -51,4 +54,5 @@ __all__ = [
     "pl_star_constant",
     "tangent_kernel_change",
     "transfer_curve",
+    "width_sweep",
 ]
