@@ -9,7 +9,8 @@
   from zero in every run.
 - stochastic: the same with seed 17, one sample a step drawn by ``random.seed(17)``, half the mean
   of the squares, steps 0.8 mu least^2 / (largest squared row * greatest) or 0.1.
-- network: d -> 2 d -> 1 with x + sin(x), Adagrad, L estimated in each step by |grad|^2 / (2 f).
+- network: d -> 2 d -> 1 with x + sin(x), Adagrad, L estimated by the largest
+  |grad|^2 / (2 f) so far: with that of each step alone the loss rises now and then.
 - bias: limits on ten samples of thirty features beside the Bregman projection, and Adagrad's.
 """
 
@@ -131,7 +132,8 @@ def network(d=20, n=10, n_steps=3000):
     falling = losses[losses > 1e-20 * losses[0]]
     rises = int((falling.diff() > 0).sum())
     print(
-        f"network of {d} -> {2 * d} -> 1: {rises} rises of the loss in {len(falling)} steps to rounding"
+        f"network of {d} -> {2 * d} -> 1: {rises} rises of the loss in {len(falling)} steps, to "
+        "rounding at most"
     )
     shown = [t for t in (0, 10, 100, 1000, n_steps - 1) if t < n_steps]
     print("  loss at", *(f"{t}: {float(losses[t]):.3g}" for t in shown))

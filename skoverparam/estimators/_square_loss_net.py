@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import partial
+from inspect import signature
 
 import numpy as np
 from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -61,6 +63,11 @@ from skoverparam.nets._training import (
     network_outputs,
     training_epochs,
 )
+from skoverparam.optim._mirror_descent import MirrorDescent
+from skoverparam.optim._mirrors import make_mirror
+from skoverparam.optim._polyak import PolyakSGD
+
+_OWN_OPTIMIZERS = {"mirror-descent": MirrorDescent, "polyak": PolyakSGD}
 
 
 class SquareLossNetClassifier(
@@ -118,9 +125,15 @@ class SquareLossNetClassifier(
         and no weight decay a ``learning_rate`` of ``n_classes`` times that for "sum" makes "mean"
         the same; a rate tuned for cross-entropy is that much too small for "mean".
 
-    optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
+    optimizer : {"adam", "adamw", "sgd", "mirror-descent", "polyak"} or callable, default="adam"
         Or a function of ``(parameters, lr=...)`` that makes a torch optimizer, such as
-        ``torch.optim.RMSprop``.
+        ``torch.optim.RMSprop``. "mirror-descent" is :class:`skoverparam.optim.MirrorDescent`;
+        "polyak" is :class:`skoverparam.optim.PolyakSGD`, for which ``learning_rate`` is a factor,
+        1.0 for its own steps. Neither has momentum or weight decay.
+
+    optimizer_params : dict, default=None
+        Further settings of "mirror-descent" or "polyak", such as
+        ``{"mirror": "pnorm", "mirror_params": {"p": 3.0}}`` or ``{"lr_max": 1.0}``.
 
     learning_rate : float, default=0.001
         Learning rate. For "sgd" and "mean", 0.1 to 1 are usual.
@@ -300,6 +313,7 @@ class SquareLossNetClassifier(
         M="auto",
         class_reduction="mean",
         optimizer="adam",
+        optimizer_params=None,
         learning_rate=1e-3,
         schedule="constant",
         momentum=0.9,
@@ -327,6 +341,7 @@ class SquareLossNetClassifier(
         self.M = M
         self.class_reduction = class_reduction
         self.optimizer = optimizer
+        self.optimizer_params = optimizer_params
         self.learning_rate = learning_rate
         self.schedule = schedule
         self.momentum = momentum
@@ -642,8 +657,7 @@ class SquareLossNetClassifier(
             raise TypeError(
                 f"architecture_options must be None or a dict, got {self.architecture_options!r}."
             )
-        if not callable(self.optimizer):
-            check_option(self.optimizer, "optimizer", OPTIMIZERS)
+        self._check_optimizer()
         check_number(self.learning_rate, "learning_rate", low=0, boundaries="neither")
         if not callable(self.schedule):
             check_option(self.schedule, "schedule", SCHEDULES)
@@ -790,6 +804,36 @@ class SquareLossNetClassifier(
                 options.setdefault("n_tokens", n_tokens or int(max(samples.max(), 0)) + 1)
         return self.architecture, options
 
+    def _check_optimizer(self):
+        given, name = self.optimizer_params, self.optimizer
+        if not callable(name):
+            check_option(name, "optimizer", (*OPTIMIZERS, *_OWN_OPTIMIZERS))
+        if given is not None and not isinstance(given, dict):
+            raise TypeError(f"optimizer_params must be None or a dict, got {given!r}.")
+        if callable(name) or name not in _OWN_OPTIMIZERS:
+            if given:
+                raise ValueError(
+                    f"optimizer_params={given!r} goes with one of "
+                    f"{', '.join(map(repr, _OWN_OPTIMIZERS))}, got optimizer={name!r:.80}."
+                )
+            return
+        if self.weight_decay:
+            raise ValueError(
+                f"optimizer={name!r} has no weight decay, which would change where it ends: "
+                f"weight_decay must be 0, got {self.weight_decay!r}."
+            )
+        accepted = set(signature(_OWN_OPTIMIZERS[name]).parameters) - {"params", "lr"}
+        if unknown := sorted(map(str, set(given or {}) - accepted)):
+            raise ValueError(
+                f"optimizer_params of {name!r} must be among {sorted(accepted)}, got {unknown}."
+            )
+        if name == "mirror-descent":
+            options = given or {}
+            make_mirror(options.get("mirror", "euclidean"), options.get("mirror_params"))
+
+    def _own_optimizer(self):
+        return partial(_OWN_OPTIMIZERS[self.optimizer], **(self.optimizer_params or {}))
+
     def _recipe(self, passage, known, labels):
         weights = None
         if self.class_weight is not None:
@@ -803,7 +847,9 @@ class SquareLossNetClassifier(
             weights = passage.tensor(weights, PRECISIONS[self.dtype])
         return Recipe(
             loss=self._loss(known["k_"], known["M_"]),
-            optimizer=self.optimizer,
+            optimizer=(
+                self.optimizer if self.optimizer not in _OWN_OPTIMIZERS else self._own_optimizer()
+            ),
             learning_rate=float(self.learning_rate),
             momentum=float(self.momentum),
             weight_decay=float(self.weight_decay),

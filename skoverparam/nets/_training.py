@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
@@ -140,6 +141,8 @@ class Training:
         self.recipe = recipe
         self.device = _device_of(network)
         self.optimizer = make_optimizer(network, recipe)
+        # Some steps are as long as the loss is large.
+        self._wants_loss = "loss" in signature(self.optimizer.step).parameters
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self._dense = None
         if DenseGradients.suits(network) and not recipe.bfloat16:
@@ -252,7 +255,10 @@ class Training:
                 outputs.detach(), labels, recipe.loss, recipe.class_weights
             )
             outputs.backward(gradient)
-        self.optimizer.step()
+        if self._wants_loss:
+            self.optimizer.step(loss=value)  # type: ignore[call-arg]
+        else:
+            self.optimizer.step()
         return value
 
     def _set_rate(self, done: float) -> None:
@@ -420,9 +426,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) 
     for key, value in _without_class(state):
         index, _, name = key.partition(".")
         nested.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict(
-        {"state": nested, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": nested})
 
 
 def _without_class(state: dict[str, Any]) -> Iterable[tuple[str, Any]]:

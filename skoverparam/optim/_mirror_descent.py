@@ -41,9 +41,9 @@ class MirrorDescent(Optimizer):
         Parameters of a mirror given by name, such as ``{"p": 1.5}``.
 
     smoothness : float, default=None
-        Lipschitz constant L of the gradient for ``lr="theory"``. None estimates it in each
-        step by :math:`\|\nabla f\|^2 / (2 f)`, a lower bound of it where the least loss is zero;
-        `step` then needs a closure.
+        Lipschitz constant L of the gradient for ``lr="theory"``. None estimates it by the
+        largest :math:`\|\nabla f\|^2 / (2 f)` of all steps so far, a lower bound of it where the
+        least loss is zero; `step` then needs a closure.
 
     track_bounds : bool, default=False
         Whether to keep, for each tensor, the box that the weights have visited; `bounds` then
@@ -249,7 +249,11 @@ class MirrorDescent(Optimizer):
                 )
             value = float(torch.as_tensor(loss).detach())
             squared = sum(float(gradient.double().square().sum()) for _, gradient in moving)
-            smoothness = squared / (2 * value) if value > 0 else 0.0
+            # The largest so far: one that falls short makes the loss rise.
+            present = squared / (2 * value) if value > 0 else 0.0
+            smoothness = group["largest_smoothness"] = max(
+                present, group.get("largest_smoothness", 0.0)
+            )
         return least / smoothness if smoothness > 0 else 0.0
 
     def _move_dual(self, p: Tensor, gradient: Tensor, mirror: Mirror, lr: float) -> None:

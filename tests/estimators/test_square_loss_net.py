@@ -362,6 +362,23 @@ def test_dead_units_are_reported(blobs):
         ({"architecture_options": 3}, TypeError, "architecture_options"),
         ({"input_shape": (2, 2)}, ValueError, r"input_shape=\(2, 2\) stands for 4 features"),
         ({"input_shape": 5}, TypeError, "input_shape must be None"),
+        ({"optimizer_params": {"mirror": "pnorm"}}, ValueError, "goes with one of 'mirror-desc"),
+        ({"optimizer_params": 3}, TypeError, "optimizer_params must be None or a dict, got 3"),
+        (
+            {"optimizer": "polyak", "weight_decay": 0.1},
+            ValueError,
+            "'polyak' has no weight decay",
+        ),
+        (
+            {"optimizer": "polyak", "optimizer_params": {"momentum": 0.1}},
+            ValueError,
+            r"must be among \['c', 'eps', .*got \['momentum'\]",
+        ),
+        (
+            {"optimizer": "mirror-descent", "optimizer_params": {"mirror": "bent"}},
+            ValueError,
+            "mirror must be one of 'euclidean'",
+        ),
         ({"optimizer": "lbfgs"}, ValueError, "optimizer must be one of 'adam'"),
         ({"optimizer": torch.optim.LBFGS}, ValueError, "LBFGS evaluates the loss again"),
         ({"optimizer": lambda p, lr: None}, TypeError, "must make a torch optimizer"),
@@ -458,6 +475,30 @@ def test_a_softmax_at_the_end_is_noticed(blobs):
         ValueError, match=r"outputs of shape \(4,\) per sample|4 outputs per sample"
     ):
         Net(architecture=with_one_output).fit(*blobs)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "params", "rate"),
+    [
+        ("mirror-descent", {"mirror": "pnorm", "mirror_params": {"p": 3.0, "ridge": 1.0}}, 0.5),
+        ("mirror-descent", {"mirror": "adagrad"}, 0.05),
+        ("polyak", {"lr_max": 1.0}, 1.0),
+    ],
+)
+def test_own_optimizers_by_name(blobs, optimizer, params, rate):
+    options = {"optimizer": optimizer, "optimizer_params": params, "learning_rate": rate}
+    net = Net(max_iter=40, **options).fit(*blobs)
+    assert net.score(*blobs) > 0.8
+    parts = Net(max_iter=20, warm_start=True, **options).fit(*blobs).fit(*blobs)
+    same_weights(parts, net)
+
+
+def test_mirror_descent_by_name_is_gradient_descent(blobs):
+    common = {"learning_rate": 0.3, "max_iter": 5, "dtype": "float64", "k": 1, "M": 1}
+    ours = Net(optimizer="mirror-descent", **common).fit(*blobs)
+    theirs = Net(optimizer="sgd", momentum=0.0, **common).fit(*blobs)
+    for name, weights in theirs.weights_.items():
+        np.testing.assert_allclose(ours.weights_[name], weights, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,29 @@ def test_smoothness_is_estimated_from_the_loss():
         optimizer.step()
 
 
+@pytest.mark.parametrize("factor", [1.0, 1.98])
+def test_the_loss_of_a_network_goes_down_with_steps_of_the_theory(factor):
+    generator = torch.Generator().manual_seed(0)
+    X, y = (torch.rand(s, generator=generator, dtype=torch.float64) for s in ((10, 20), (10,)))
+    first, second = (
+        torch.nn.Parameter(0.2 * torch.rand(s, generator=generator, dtype=torch.float64) - 0.1)
+        for s in ((40, 20), (40,))
+    )
+    optimizer = MirrorDescent([first, second], lr="theory", mirror="adagrad")
+    optimizer.param_groups[0]["lr"] = factor
+
+    def closure():
+        optimizer.zero_grad()
+        hidden = X @ first.T
+        loss = 0.5 * ((hidden + hidden.sin()) @ second - y).square().sum()
+        loss.backward()
+        return loss
+
+    losses = torch.tensor([optimizer.step(closure).item() for _ in range(300)])
+    assert (losses.diff() < 0).all()
+    assert losses[-1] < 0.5 * losses[0]
+
+
 def test_overflow_keeps_the_weights():
     w = torch.nn.Parameter(torch.zeros(3))
     optimizer = MirrorDescent([w], lr=1e3, mirror="hypentropy")
