@@ -93,7 +93,9 @@ class ClassSums:
             order = labels.argsort()
             H, labels = H[order], labels[order]
         R = H.sub_(means[labels])  # H is a copy
-        squares = torch.zeros_like(counts).index_add_(0, labels, torch.linalg.vecdot(R, R))
+        # Norms, squared, rather than a sum of squares, which would be written down first.
+        lengths = torch.linalg.vector_norm(R, dim=1).square_()
+        squares = torch.zeros_like(counts).index_add_(0, labels, lengths)
         if self.scatter is not None:
             if self.scatter.ndim == 2:
                 _add_product(self.scatter, R)
