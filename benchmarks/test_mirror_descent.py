@@ -7,7 +7,7 @@ from skoverparam.optim import MirrorDescent
 
 SHAPES = [(1000, 500), (500, 800), (800, 120), (4000,)]  # a million weights, as in a network
 WEIGHTS = f"a step for {sum(torch.Size(shape).numel() for shape in SHAPES):,} weights"
-STEPS = 20
+STEPS = 10
 
 
 def mirror(name, **parameters):

@@ -255,10 +255,8 @@ class Training:
                 outputs.detach(), labels, recipe.loss, recipe.class_weights
             )
             outputs.backward(gradient)
-        if self._wants_loss:
-            self.optimizer.step(loss=value)  # type: ignore[call-arg]
-        else:
-            self.optimizer.step()
+        step: Any = self.optimizer.step
+        step(loss=value) if self._wants_loss else step()
         return value
 
     def _set_rate(self, done: float) -> None:
