@@ -342,9 +342,14 @@ def _finite_tensor(array: Any, name: str, lead: Any) -> torch.Tensor:
         tensor = _writeable_tensor(values).to(device)
     if tensor.dtype not in _FLOATS.values():
         tensor = tensor.to(torch.float64)
-    if not bool(torch.isfinite(tensor).all()):
+    if not _all_finite(tensor):
         raise ValueError(f"{name} must hold finite numbers, got NaN or infinity.")
     return tensor
+
+
+def _all_finite(tensor: torch.Tensor) -> bool:
+    # The sum is one fast pass, and not finite if an element is not; it may also overflow.
+    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
 def _in_kind(result: Any, lead: Any) -> Any:
