@@ -400,7 +400,6 @@ def test_dead_units_are_reported(blobs):
         ({"dtype": "float16"}, ValueError, "dtype"),
         ({"device": "abacus"}, ValueError, "device"),
     ],
-    ids=str,
 )
 def test_errors_name_the_parameter_and_leave_the_fit(blobs, options, error, message):
     net = Net().fit(*blobs)
