@@ -172,7 +172,7 @@ def tasks():
         ),
         "cifar": lambda: Task(
             *images("cifar10_jpeg_8k.npz"),
-            network=resnet | {"max_iter": 10},
+            network=resnet | {"max_iter": 15, "batch_size": 32},
             rates={"square": 4e-3, "cross-entropy": 4e-3},
         ),
     }

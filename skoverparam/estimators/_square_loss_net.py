@@ -65,9 +65,13 @@ from skoverparam.nets._training import (
 )
 from skoverparam.optim._mirror_descent import MirrorDescent
 from skoverparam.optim._mirrors import make_mirror
-from skoverparam.optim._polyak import PolyakSGD
+from skoverparam.optim._polyak import GaussNewtonSGD, PolyakSGD
 
-_OWN_OPTIMIZERS = {"mirror-descent": MirrorDescent, "polyak": PolyakSGD}
+_OWN_OPTIMIZERS = {
+    "mirror-descent": MirrorDescent,
+    "polyak": PolyakSGD,
+    "gauss-newton": GaussNewtonSGD,
+}
 
 
 class SquareLossNetClassifier(
@@ -125,15 +129,19 @@ class SquareLossNetClassifier(
         and no weight decay a ``learning_rate`` of ``n_classes`` times that for "sum" makes "mean"
         the same; a rate tuned for cross-entropy is that much too small for "mean".
 
-    optimizer : {"adam", "adamw", "sgd", "mirror-descent", "polyak"} or callable, default="adam"
+    optimizer : {"adam", "adamw", "sgd", "mirror-descent", "polyak", "gauss-newton"} or \
+            callable, default="adam"
         Or a function of ``(parameters, lr=...)`` that makes a torch optimizer, such as
-        ``torch.optim.RMSprop``. "mirror-descent" is :class:`skoverparam.optim.MirrorDescent`;
-        "polyak" is :class:`skoverparam.optim.PolyakSGD`, for which ``learning_rate`` is a factor,
-        1.0 for its own steps. Neither has momentum or weight decay.
+        ``torch.optim.RMSprop``. "mirror-descent" is :class:`skoverparam.optim.MirrorDescent`,
+        "polyak" :class:`skoverparam.optim.PolyakSGD` and "gauss-newton", for the square loss,
+        :class:`skoverparam.optim.GaussNewtonSGD`. For the last two ``learning_rate`` is a
+        factor, 1.0 for their own steps. None of the three has momentum or weight decay. A step
+        of "gauss-newton" holds ``batch_size`` times ``n_classes`` gradients at once.
 
     optimizer_params : dict, default=None
-        Further settings of "mirror-descent" or "polyak", such as
-        ``{"mirror": "pnorm", "mirror_params": {"p": 3.0}}`` or ``{"lr_max": 1.0}``.
+        Further settings of one of those three, such as
+        ``{"mirror": "pnorm", "mirror_params": {"p": 3.0}}``, ``{"lr_max": 1.0}`` or
+        ``{"damping": 1.0}``.
 
     learning_rate : float, default=0.001
         Learning rate. For "sgd" and "mean", 0.1 to 1 are usual.
@@ -821,6 +829,11 @@ class SquareLossNetClassifier(
             raise ValueError(
                 f"optimizer={name!r} has no weight decay, which would change where it ends: "
                 f"weight_decay must be 0, got {self.weight_decay!r}."
+            )
+        if name == "gauss-newton" and self.loss != "square":
+            raise ValueError(
+                "optimizer='gauss-newton' needs the residuals of loss='square', "
+                f"got loss={self.loss!r}."
             )
         accepted = set(signature(_OWN_OPTIMIZERS[name]).parameters) - {"params", "lr"}
         if unknown := sorted(map(str, set(given or {}) - accepted)):

@@ -50,6 +50,16 @@ class Loss(NamedTuple):
             return entropy
         return entropy + outputs.scatter(1, own, 0).square().sum(1) * self._share(outputs)
 
+    def residuals(self, outputs: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+        """Residuals of the square loss, (n, C) and differentiable.
+
+        The sum of their squares is that of the losses of the rows, weighted.
+        """
+        own = labels[:, None]
+        own_errors = (outputs.gather(1, own) - self.M) * math.sqrt(self.k)
+        errors = outputs.scatter(1, own, own_errors) * math.sqrt(self._share(outputs))
+        return errors if weights is None else errors * weights.sqrt()[:, None]
+
     def mean_and_gradient(
         self, outputs: Tensor, labels: Tensor, weights: Tensor | None
     ) -> tuple[Tensor, Tensor]:

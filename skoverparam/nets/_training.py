@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from skoverparam.nets._architectures import seeded
 from skoverparam.nets._dense_gradients import DenseGradients
-from skoverparam.nets._losses import Loss, loss_and_gradient
+from skoverparam.nets._losses import Loss, counted_rows, loss_and_gradient
 
 # Maps the share of the training that is done, from 0 to 1, to a factor of the learning rate.
 Schedule = Callable[[float], float]
@@ -141,11 +141,12 @@ class Training:
         self.recipe = recipe
         self.device = _device_of(network)
         self.optimizer = make_optimizer(network, recipe)
-        # Some steps are as long as the loss is large.
-        self._wants_loss = "loss" in signature(self.optimizer.step).parameters
+        # Some steps are as long as the loss is large, some need the residuals it is made of.
+        asked = signature(self.optimizer.step).parameters
+        self._wants_loss, self._wants_residuals = "loss" in asked, "residuals" in asked
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self._dense = None
-        if DenseGradients.suits(network) and not recipe.bfloat16:
+        if DenseGradients.suits(network) and not recipe.bfloat16 and not self._wants_residuals:
             self._dense = DenseGradients(network)
         self._shuffling = torch.Generator().manual_seed(seed)
         self._noise = torch.Generator(self.device).manual_seed(seed).get_state()
@@ -254,9 +255,19 @@ class Training:
             value, gradient = loss_and_gradient(
                 outputs.detach(), labels, recipe.loss, recipe.class_weights
             )
-            outputs.backward(gradient)
+            if not self._wants_residuals:
+                outputs.backward(gradient)
         step: Any = self.optimizer.step
-        step(loss=value) if self._wants_loss else step()
+        if not (self._wants_loss or self._wants_residuals):
+            step()
+            return value
+        if not math.isfinite(float(value)):
+            raise DivergenceError
+        if self._wants_loss:
+            step(loss=value)
+        else:
+            rows, counted, weights = counted_rows(outputs, labels, recipe.class_weights)
+            step(residuals=recipe.loss.residuals(rows, counted, weights))
         return value
 
     def _set_rate(self, done: float) -> None:

@@ -284,20 +284,33 @@ class GaussNewtonSGD(Optimizer):
         _add_group(self, super().add_param_group, param_group)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor]) -> Tensor:  # type: ignore[override,unused-ignore]
+    def step(  # type: ignore[override,unused-ignore]
+        self,
+        closure: Callable[[], Tensor] | None = None,
+        *,
+        residuals: Tensor | None = None,
+    ) -> Tensor:
         """Make one step.
 
         Parameters
         ----------
-        closure : callable
+        closure : callable, default=None
             Computes the residuals of the batch, a tensor of any shape that depends on the
             parameters; no ``backward`` is needed.
+
+        residuals : Tensor, default=None
+            The residuals themselves, with their graph, in place of a closure.
 
         Returns
         -------
         loss : Tensor
             Half the sum of the squared residuals before the step.
         """
+        if (closure is None) == (residuals is None):
+            raise ValueError(
+                "step needs the residuals of the batch, as a closure that returns them or as "
+                f"residuals=...; got {'neither' if closure is None else 'both'}."
+            )
         moving = [
             (p, group["lr"])
             for group in self.param_groups
@@ -305,11 +318,12 @@ class GaussNewtonSGD(Optimizer):
             if p.requires_grad
         ]
         with torch.enable_grad():
-            residuals = closure()
+            if closure is not None:
+                residuals = closure()
             if not isinstance(residuals, Tensor) or not residuals.requires_grad:
                 raise TypeError(
-                    "GaussNewtonSGD needs a closure that returns the residuals as a tensor that "
-                    f"depends on the parameters, got {type(residuals).__name__}."
+                    "GaussNewtonSGD needs the residuals as a tensor that depends on the "
+                    f"parameters, got {type(residuals).__name__}."
                 )
             flat = residuals.reshape(-1)
         rows = _jacobian(flat, [p for p, _ in moving])

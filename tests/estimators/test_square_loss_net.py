@@ -370,6 +370,11 @@ def test_dead_units_are_reported(blobs):
             "'polyak' has no weight decay",
         ),
         (
+            {"optimizer": "gauss-newton", "loss": "squentropy"},
+            ValueError,
+            "residuals of loss='square', got loss='squentropy'",
+        ),
+        (
             {"optimizer": "polyak", "optimizer_params": {"momentum": 0.1}},
             ValueError,
             r"must be among \['c', 'eps', .*got \['momentum'\]",
@@ -482,6 +487,7 @@ def test_a_softmax_at_the_end_is_noticed(blobs):
         ("mirror-descent", {"mirror": "pnorm", "mirror_params": {"p": 3.0, "ridge": 1.0}}, 0.5),
         ("mirror-descent", {"mirror": "adagrad"}, 0.05),
         ("polyak", {"lr_max": 1.0}, 1.0),
+        ("gauss-newton", {"damping": 1.0}, 1.0),
     ],
 )
 def test_own_optimizers_by_name(blobs, optimizer, params, rate):
@@ -490,6 +496,36 @@ def test_own_optimizers_by_name(blobs, optimizer, params, rate):
     assert net.score(*blobs) > 0.8
     parts = Net(max_iter=20, warm_start=True, **options).fit(*blobs).fit(*blobs)
     same_weights(parts, net)
+
+
+def test_gauss_newton_by_name_interpolates_in_a_few_full_batches(blobs):
+    X, y = blobs[0][:30], blobs[1][:30]
+    net = Net(
+        hidden_layer_sizes=(300,),
+        activation="tanh",
+        optimizer="gauss-newton",
+        learning_rate=1.0,
+        batch_size=30,
+        max_iter=12,
+        dtype="float64",
+    ).fit(X, y)
+    assert net.loss_curve_[-1] < 1e-20 < net.loss_curve_[0]
+
+
+@pytest.mark.parametrize("architecture", ["tcnn", "lstm", "transformer", "resnet"])
+def test_gauss_newton_for_every_architecture(architecture):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(24, 8, 8)), rng.integers(2, size=24)
+    net = Net(
+        architecture=architecture,
+        optimizer="gauss-newton",
+        optimizer_params={"damping": 1.0},
+        architecture_options={"widths": (4,)} if architecture == "resnet" else {"width": 4},
+        learning_rate=1.0,
+        batch_size=8,
+        max_iter=3,
+    ).fit(X, y)
+    assert net.loss_curve_[-1] < net.loss_curve_[0]
 
 
 def test_mirror_descent_by_name_is_gradient_descent(blobs):

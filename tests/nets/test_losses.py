@@ -86,6 +86,18 @@ def test_gradient_is_that_of_autodiff(name, k, M, class_reduction, weighted):
     torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("class_reduction", ["mean", "sum"])
+@pytest.mark.parametrize(("k", "M"), RESCALINGS)
+def test_squares_of_residuals_are_the_losses(k, M, class_reduction, weighted):
+    outputs, labels = batch()
+    kind = Loss("square", k, M, class_reduction)
+    weights = torch.rand(17, generator=torch.Generator().manual_seed(1)).double()
+    expected = kind.per_sample(outputs, labels) * (weights if weighted else 1)
+    residuals = kind.residuals(outputs, labels, weights if weighted else None)
+    torch.testing.assert_close(residuals.square().sum(1), expected, rtol=1e-13, atol=0)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_autodiff_agrees_with_finite_differences(name):
     outputs, labels = batch(n=4)

@@ -247,6 +247,14 @@ def test_a_step_is_the_shortest_newton_step():
     torch.testing.assert_close(w.detach(), expected, rtol=0, atol=1e-13)
 
 
+def test_residuals_do_for_a_closure():
+    residuals, w = problem(10)
+    _, v = problem(10)
+    GaussNewtonSGD([w]).step(lambda: residuals(w))
+    GaussNewtonSGD([v]).step(residuals=residuals(v))
+    assert torch.equal(w, v)
+
+
 def test_for_one_residual_it_is_polyak():
     residuals, w = problem(1)
     _, v = problem(1)
@@ -319,8 +327,12 @@ def test_bad_arguments_of_gauss_newton_are_named():
     with pytest.raises(ValueError, match="damping must be at least 0"):
         GaussNewtonSGD([w], damping=-1.0)
     optimizer = GaussNewtonSGD([w])
-    with pytest.raises(TypeError, match="closure that returns the residuals"):
+    with pytest.raises(TypeError, match="residuals as a tensor that depends"):
         optimizer.step(lambda: torch.ones(2))
+    with pytest.raises(ValueError, match="got neither"):
+        optimizer.step()
+    with pytest.raises(ValueError, match="got both"):
+        optimizer.step(lambda: w, residuals=w)
     with pytest.raises(ValueError, match="finite residuals"):
         optimizer.step(lambda: w * math.nan)
     assert (w == 1).all()
