@@ -7,7 +7,7 @@
 - laplace: 20000 points, Laplace kernel, no ridge, by conjugate gradients and exactly;
 - kin40k, protein: real regression on all training rows of the first split, beside
   HistGradientBoostingRegressor; the bandwidth is chosen on 3000 of the training rows;
-- mnist: all 60000 digits, Laplace kernel, one target for each class, on deskewed and on raw pixels;
+- mnist: all 60000 digits, Laplace kernel, one target for each class, on deskewed and raw pixels;
 - iterations: iterations of conjugate gradients by the rank of the preconditioner;
 - columns: ten targets beside one.
 

@@ -44,5 +44,5 @@ def test_steps(measure, contender):
         for _ in range(STEPS):
             optimizer.step()
 
-    measure(f"{WEIGHTS}, {STEPS} times", contender, steps, rounds=5, warmup_rounds=1)
+    measure(f"{WEIGHTS}, {STEPS} times", contender, steps, rounds=15, warmup_rounds=5)
     assert all(bool(torch.isfinite(w).all()) for w in weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from copy import copy
 from functools import partial
 from inspect import signature
 
@@ -16,7 +17,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from skoverparam._arrays import cross, flat_rows, same_namespace, to_numpy
+from skoverparam._arrays import cross, flat_rows, same_namespace, to_numpy, ways_of
 from skoverparam._labels import (
     counted_positions,
     decode_labels,
@@ -965,6 +966,18 @@ class SquareLossNetClassifier(
             )
 
     # ---- prediction -----------------------------------------------------------------------
+
+    def _at_start(self):
+        """Copy the fitted estimator with the weights that its training began with."""
+        _, back = ways_of(next(iter(self.weights_.values())))
+        architecture, options = self._blueprint
+        network = build_network(
+            architecture, self.input_shape_, len(self.classes_), seed=self._seed, **options
+        ).to(PRECISIONS[self.dtype])
+        start = copy(self)
+        start.weights_ = {name: back(value) for name, value in network.state_dict().items()}
+        start.n_iter_ = 0
+        return start
 
     @staticmethod
     def _network(known, weights):

@@ -23,7 +23,7 @@ def empirical_ntk(
 
     Parameters
     ----------
-    module : torch module, fitted SquareLossNetClassifier or fitted skorch net
+    module : torch module, or fitted SquareLossNetClassifier, skorch net or MLPClassifier
         A network with a row of outputs for each sample. It is run in evaluation mode: dropout does
         nothing, batch normalization takes its running statistics. It comes back unchanged.
 
@@ -137,7 +137,7 @@ class TangentKernel(Kernel):
 
     Parameters
     ----------
-    module : torch module, fitted SquareLossNetClassifier or fitted skorch net
+    module : torch module, or fitted SquareLossNetClassifier, skorch net or MLPClassifier
         The network.
 
     input_shape : tuple of int, default=None

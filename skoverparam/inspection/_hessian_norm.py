@@ -69,7 +69,7 @@ def hessian_norm(
 
     Parameters
     ----------
-    module : torch module, fitted SquareLossNetClassifier or fitted skorch net
+    module : torch module, or fitted SquareLossNetClassifier, skorch net or MLPClassifier
         The network, evaluated in evaluation mode. It comes back unchanged.
 
     X : array-like of shape (n, ...)

@@ -14,7 +14,7 @@ def linearize(module):
 
     Parameters
     ----------
-    module : torch module, fitted SquareLossNetClassifier or fitted skorch net
+    module : torch module, or fitted SquareLossNetClassifier, skorch net or MLPClassifier
         The network. It is copied, and not changed.
 
     Returns

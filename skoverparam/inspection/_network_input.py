@@ -1,9 +1,11 @@
 """Networks in any wrapping, and samples as they want them."""
 
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.utils.validation import check_is_fitted
 
 from skoverparam._arrays import ways_of
 from skoverparam._config import memory_budget, require_memory
+from skoverparam.nets._architectures import rebuild_network
 from skoverparam.nets._evaluation import is_network, outputs_per_sample, precision_of, suited
 
 
@@ -12,7 +14,7 @@ def network_of(model, name="module"):
 
     Parameters
     ----------
-    model : torch module, skorch net or SquareLossNetClassifier
+    model : torch module, skorch net, SquareLossNetClassifier, MLPClassifier or MLPRegressor
         What the user gave.
 
     name : str, default="module"
@@ -32,14 +34,34 @@ def network_of(model, name="module"):
         way, _ = ways_of(next(iter(model.weights_.values())))
         weights = {key: way(value, key) for key, value in model.weights_.items()}
         return model._network(vars(model), weights), model.input_shape_
+    if isinstance(model, (MLPClassifier, MLPRegressor)):
+        check_is_fitted(model)
+        return _perceptron(model), (model.n_features_in_,)
     if hasattr(model, "initialize") and hasattr(model, "get_params"):
         check_is_fitted(model, "module_")
         return model.module_, None
     if hasattr(model, "get_params"):
         check_is_fitted(model)
     raise TypeError(
-        f"{name} must be a torch module, a fitted SquareLossNetClassifier or a fitted skorch net, "
-        f"got {type(model).__name__}."
+        f"{name} must be a torch module, a fitted SquareLossNetClassifier, skorch net, "
+        f"MLPClassifier or MLPRegressor, got {type(model).__name__}."
+    )
+
+
+def _perceptron(model):
+    """Make a torch module of a perceptron of scikit-learn; its outputs are before softmax."""
+    names = [f"body.linear{i}" for i in range(1, model.n_layers_ - 1)] + ["head"]
+    weights = {}
+    for name, W, b in zip(names, model.coefs_, model.intercepts_, strict=True):
+        into, _ = ways_of(W)
+        weights |= {f"{name}.weight": into(W.T, "coefs_"), f"{name}.bias": into(b, "intercepts_")}
+    return rebuild_network(
+        "mlp",
+        (model.n_features_in_,),
+        model.n_outputs_,
+        weights,
+        hidden_layer_sizes=[len(b) for b in model.intercepts_[:-1]],
+        activation=model.activation,
     )
 
 

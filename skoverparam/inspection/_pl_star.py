@@ -88,7 +88,7 @@ def pl_star_constant(module, X, y=None, *, chunk_size=None):
 
     Parameters
     ----------
-    module : torch module, fitted SquareLossNetClassifier or fitted skorch net
+    module : torch module, or fitted SquareLossNetClassifier, skorch net or MLPClassifier
         The network, which comes back unchanged.
 
     X : array-like of shape (n, ...)

@@ -138,19 +138,22 @@ def tangent_kernel_change(snapshots, X, *, module=None, chunk_size=None):
 class TangentKernelRecorder:
     """Record how far a network's tangent kernel moves while anything trains it.
 
-    Call :meth:`step` after each step of training, or register the recorder with an optimizer:
-    ``optimizer.register_step_post_hook(recorder)``.
+    In a loop of one's own, call :meth:`step` after each step of training, or register the
+    recorder with an optimizer: ``optimizer.register_step_post_hook(recorder)``. For a
+    :class:`~skoverparam.SquareLossNetClassifier` it is a callback:
+    ``classifier.set_callbacks(recorder)``.
 
     Parameters
     ----------
-    module : torch module
-        The network that is trained; its first kernel is taken now.
+    module : torch module or None
+        The network that is trained; its first kernel is taken now. None: that of the fits which
+        the recorder is a callback of; their first kernel is that of the weights drawn at first.
 
     X : array-like of shape (n, ...)
         Samples, few enough for a kernel at every record.
 
     every : int, default=1
-        Steps between records.
+        Steps between records; as a callback, epochs.
 
     chunk_size : int, default=None
         As in :func:`empirical_ntk`.
@@ -159,6 +162,11 @@ class TangentKernelRecorder:
     --------
     tangent_kernel_change : The same for snapshots.
     LinearityDisplay : Draws the record.
+
+    Notes
+    -----
+    A new fit begins a new record, but with ``warm_start`` the record goes on. As a callback the
+    recorder sees fits in its own process only.
 
     Examples
     --------
@@ -177,25 +185,37 @@ class TangentKernelRecorder:
     array([ 0, 10, 20, 30])
     >>> bool(recorder.record().change.max() < 0.1)
     True
+
+    As a callback:
+
+    >>> from sklearn.datasets import load_digits
+    >>> from skoverparam import SquareLossNetClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> recorder = TangentKernelRecorder(None, X[:20] / 16, every=2)
+    >>> classifier = SquareLossNetClassifier(max_iter=4, random_state=0)
+    >>> classifier = classifier.set_callbacks(recorder).fit(X / 16, y)
+    >>> recorder.record().steps
+    array([0, 2, 4])
     """
 
     def __init__(self, module, X, *, every=1, chunk_size=None):
         check_integer(every, "every", low=1)
         check_integer(chunk_size, "chunk_size", low=1, none=True)
-        if not is_network(module):
-            raise TypeError(f"module must be a torch module, got {type(module).__name__}.")
+        if module is not None and not is_network(module):
+            raise TypeError(f"module must be a torch module or None, got {type(module).__name__}.")
         self.module, self.X, self.every, self.chunk_size = module, X, every, chunk_size
-        self._n_steps = 0
-        self._first = _state(module, X, chunk_size)
-        self._steps, self._moves = [0], [kernel_move(self._first, self._first)]
+        self._n_steps, self._first = 0, None
+        self._steps, self._moves = [], []
+        if module is not None:
+            self._measure(0, module)
 
     def step(self):
         """Count a step of training, and measure if it is time."""
+        if self.module is None:
+            raise ValueError("step() counts steps of a module, and there is none.")
         self._n_steps += 1
         if self._n_steps % self.every == 0:
-            self._steps.append(self._n_steps)
-            state = _state(self.module, self.X, self.chunk_size)
-            self._moves.append(kernel_move(self._first, state))
+            self._measure(self._n_steps, self.module)
 
     def __call__(self, *args, **kwargs):
         """Count a step as a hook of an optimizer."""
@@ -203,4 +223,37 @@ class TangentKernelRecorder:
 
     def record(self):
         """Return what was measured so far, a TangentKernelChange."""
+        if not self._moves:
+            raise ValueError("Nothing was recorded: no fit has run with this callback.")
         return _table(self._steps, self._moves)
+
+    def setup(self, estimator, context):
+        """Do nothing: called by scikit-learn when a fit begins."""
+
+    def teardown(self, estimator, context):
+        """Do nothing: called by scikit-learn when a fit ends."""
+
+    def on_fit_task_begin(self, estimator, context):
+        """Do nothing: called by scikit-learn when an epoch begins."""
+
+    def on_fit_task_end(self, estimator, context, *, X=None, y=None, fitted_estimator=None):
+        """Measure: called by scikit-learn when an epoch, or the whole fit, has ended."""
+        if context.max_subtasks != 0 or fitted_estimator is None:
+            return  # the fit as a whole, whose last epoch has been recorded
+        if not hasattr(fitted_estimator, "_at_start"):
+            raise TypeError(
+                "TangentKernelRecorder is a callback of SquareLossNetClassifier, got "
+                f"{type(fitted_estimator).__name__}."
+            )
+        epoch = fitted_estimator.n_iter_
+        if epoch == 1 or not self._steps:
+            self._steps, self._moves, self._first = [], [], None
+            self._measure(0, *network_of(fitted_estimator._at_start()))
+        if epoch % self.every == 0:
+            self._measure(epoch, *network_of(fitted_estimator))
+
+    def _measure(self, step, module, shape=None):
+        state = _state(module, self.X, self.chunk_size, shape)
+        self._first = self._first or state
+        self._steps.append(step)
+        self._moves.append(kernel_move(self._first, state))

@@ -100,7 +100,7 @@ def transfer_curve(
         Their fine labels.
 
     epochs : sequence of int
-        After which epochs to stop and look, from 1.
+        After which epochs to stop and look; 0 is before training, for networks of this package.
 
     y_test : array-like of shape (n_test,), default=None
         Coarse labels of the test samples, for the accuracy of the network.
@@ -150,9 +150,14 @@ def transfer_curve(
     """
     epochs = sorted({*np.atleast_1d(epochs).tolist()})
     for epoch in epochs:
-        check_integer(epoch, "epochs", low=1)
-    if not epochs:
-        raise ValueError("epochs must hold at least one epoch.")
+        check_integer(epoch, "epochs", low=0)
+    if not epochs or epochs[-1] == 0:
+        raise ValueError(f"epochs must hold one of at least 1, got {epochs}.")
+    if epochs[0] == 0 and not hasattr(estimator, "_at_start"):
+        raise ValueError(
+            f"epochs must be at least 1 for {type(estimator).__name__}: what it begins with is "
+            "not known."
+        )
     y_fine, y_fine_test = np.asarray(to_numpy(y_fine)), np.asarray(to_numpy(y_fine_test))
     if len(y_fine) != len(X) or len(y_fine_test) != len(X_test):
         raise ValueError(
@@ -180,6 +185,8 @@ def transfer_curve(
     model = clone(estimator)
     if hasattr(model, "set_callbacks"):
         model.set_params(max_iter=epochs[-1]).set_callbacks(recorder).fit(X, y)
+        if epochs[0] == 0:
+            recorder.record(model._at_start(), 0, X, y)
     elif hasattr(model, "partial_fit"):
         classes = np.unique(to_numpy(y))
         for epoch in range(1, epochs[-1] + 1):
@@ -191,7 +198,8 @@ def transfer_curve(
             "estimator must take callbacks or have partial_fit, so that training can be looked "
             f"into; got {type(model).__name__}."
         )
-    return TransferCurve(**{k: np.array(v) for k, v in rows.items()}, probe=repr(probe))
+    order = np.argsort(rows["epoch"], kind="stable")
+    return TransferCurve(**{k: np.array(v)[order] for k, v in rows.items()}, probe=repr(probe))
 
 
 class _Probing(CollapseRecorder):

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import train_test_split
@@ -185,6 +186,22 @@ def test_transfer_looks_into_perceptrons_of_scikit_learn(digits):
     mean, spread = H.mean(0), (H - H.mean(0)).std()
     expected = RidgeClassifier(alpha=1.0).fit((H - mean) / spread, y)
     assert curve.score[1] == pytest.approx(expected.score((H_test - mean) / spread, y_test))
+
+
+def test_transfer_from_before_training(digits):
+    X, X_test, y, y_test = digits
+    network = small()
+    curve = transfer_curve(network, X, y < 5, y, X_test, y_test, epochs=[8, 0], y_test=y_test < 5)
+    assert curve.epoch.tolist() == [0, 8]
+    assert curve.accuracy[0] < 0.6
+    assert curve.accuracy[1] > 0.9
+    # A step as small as rounding errors leaves the weights that were drawn.
+    still = clone(network).set_params(learning_rate=1e-12)
+    after = transfer_curve(still, X, y < 5, y, X_test, y_test, epochs=[1], y_test=y_test < 5)
+    assert curve.score[0] == pytest.approx(after.score[0], abs=1e-3)
+    assert curve.nc1_pinv[0] == pytest.approx(after.nc1_pinv[0], rel=1e-3)
+    with pytest.raises(ValueError, match="at least 1 for MLPClassifier"):
+        transfer_curve(MLPClassifier(), X, y < 5, y, X_test, y_test, epochs=[0, 1])
 
 
 def test_transfer_takes_any_probe_and_names_it(digits):

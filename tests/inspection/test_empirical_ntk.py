@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import NotFittedError
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.kernel_ridge import KernelRidge
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import nn
 
 from skoverparam import KernelInterpolatorRegressor, SquareLossNetClassifier, config_context
-from skoverparam.inspection import NTKMLP, TangentKernel, empirical_ntk
+from skoverparam.inspection import NTKMLP, TangentKernel, empirical_ntk, tangent_kernel_change
 from skoverparam.kernels import fully_connected_ntk
 
 
@@ -67,6 +69,39 @@ def test_of_a_fitted_classifier():
     inner = np.einsum("cim,djm->ijcd", slope, slope) * (X[:6] @ X[:6].T + 1)[..., None, None]
     expected = inner + shared[..., None, None] * np.eye(2)
     np.testing.assert_allclose(K, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "identity"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_of_a_perceptron_of_scikit_learn(activation, classes):
+    X = data(40)
+    y = np.digitize(X[:, 0], [-0.5, 0.5][: classes - 1])
+    options = {"activation": activation, "random_state": 0, "tol": 1.0, "n_iter_no_change": 1}
+    model = MLPClassifier((8, 5), **options).fit(X, y)
+    K = empirical_ntk(model, X[:6], output="full")
+    assert K.shape == (6, 6, model.n_outputs_, model.n_outputs_)
+    assert K.dtype == np.float64
+
+    def outputs(weights):
+        n = len(model.coefs_)
+        h, kinds = torch.as_tensor(X[:6]), {"relu": torch.relu, "tanh": torch.tanh}
+        kinds |= {"logistic": torch.sigmoid, "identity": lambda h: h}
+        for i in range(n):
+            h = h @ weights[i] + weights[n + i]
+            h = kinds[activation](h) if i < n - 1 else h
+        return h
+
+    weights = [torch.as_tensor(w) for w in [*model.coefs_, *model.intercepts_]]
+    jacobians = torch.func.jacrev(outputs)(weights)
+    expected = sum(torch.einsum("ic...,jd...->ijcd", J, J) for J in jacobians)
+    np.testing.assert_allclose(K, expected, rtol=1e-10, atol=1e-12)
+    before = model.predict(X)
+    tangent_kernel_change([model, model], X[:4])
+    np.testing.assert_array_equal(model.predict(X), before)
+    regressor = MLPRegressor(hidden_layer_sizes=(4,), **options).fit(X, X[:, 0])
+    assert empirical_ntk(regressor, X[:3]).shape == (3, 3)
+    with pytest.raises(NotFittedError):
+        empirical_ntk(MLPClassifier(), X)
 
 
 def test_of_a_net_like_those_of_skorch():

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from skoverparam import MirrorDescentRegressor, SquareLossNetClassifier
 from skoverparam.inspection import (
     NTKMLP,
     TangentKernelRecorder,
@@ -124,6 +125,32 @@ def test_recorder_with_any_optimizer():
         TangentKernelRecorder(network, X, every=0)
     with pytest.raises(TypeError, match="module must be a torch module"):
         TangentKernelRecorder("net", X)
+
+
+def test_recorder_as_a_callback():
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    y = (X[:, 0] > X[:, 1]).astype(int)
+    recorder = TangentKernelRecorder(None, X[:6], every=2)
+    with pytest.raises(ValueError, match="Nothing was recorded"):
+        recorder.record()
+    options = {"hidden_layer_sizes": (20,), "dtype": "float64", "random_state": 0}
+    network = SquareLossNetClassifier(max_iter=3, warm_start=True, **options)
+    network.set_callbacks(recorder).fit(X, y)
+    assert recorder.record().steps.tolist() == [0, 2]
+    two = SquareLossNetClassifier(max_iter=2, **options).fit(X, y)
+    start = SquareLossNetClassifier(max_iter=1, learning_rate=1e-300, **options).fit(X, y)
+    expected = tangent_kernel_change([start, two], X[:6])
+    for found, value in zip(recorder.record()[1:], expected[1:], strict=True):
+        np.testing.assert_allclose(found, value, rtol=1e-9, atol=1e-14)
+    network.fit(X, y)  # goes on
+    assert recorder.record().steps.tolist() == [0, 2, 4, 6]
+    network.set_params(warm_start=False).fit(X, y)  # begins anew
+    assert recorder.record().steps.tolist() == [0, 2]
+    with pytest.raises(ValueError, match="step"):
+        recorder.step()
+    other = MirrorDescentRegressor(max_iter=5).set_callbacks(TangentKernelRecorder(None, X[:6]))
+    with pytest.raises(TypeError, match="callback of SquareLossNetClassifier, got MirrorDesc"):
+        other.fit(X, y)
 
 
 def test_a_linear_model_has_a_constant_kernel():
