@@ -20,17 +20,17 @@ import time
 import torch
 
 from skoverparam.kernels._radial import RadialKernel
-from skoverparam.linalg._eigenpro import eigenpro_steps
-from skoverparam.linalg._eigenpro_preconditioner import eigenpro_preconditioner
-from skoverparam.linalg._kernel_matrix import KernelMatrix
-from skoverparam.linalg._kernel_matvec import kernel_matvec
-from skoverparam.linalg._kernel_system import KernelSystem
-from skoverparam.linalg._restricted_centers import (
+from skoverparam.linalg._kernel_systems._eigenpro import eigenpro_steps
+from skoverparam.linalg._kernel_systems._eigenpro_preconditioner import eigenpro_preconditioner
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._matvec import kernel_matvec
+from skoverparam.linalg._kernel_systems._restricted_centers import (
     RestrictedProblem,
     choose_centers,
     preconditioner,
     restricted_steps,
 )
+from skoverparam.linalg._kernel_systems._system import KernelSystem
 
 PARTS = ("draws", "passes", "centers")
 

@@ -22,11 +22,15 @@ from skoverparam.estimators._base import DocumentedEstimator
 from skoverparam.kernels._fully_connected import fully_connected_nngp, fully_connected_ntk
 from skoverparam.kernels._median_distance import median_distance
 from skoverparam.kernels._radial import PROFILES, RadialKernel
-from skoverparam.linalg._kernel_matrix import KernelMatrix
-from skoverparam.linalg._kernel_matvec import kernel_matvec
-from skoverparam.linalg._kernel_solve import SOLVERS, KernelStep, kernel_solve_steps
-from skoverparam.linalg._kernel_system import KernelSystem
-from skoverparam.linalg._ridge_choice import choice_bytes, choose_ridge, ridges_path
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._matvec import kernel_matvec
+from skoverparam.linalg._kernel_systems._ridge_choice import (
+    choice_bytes,
+    choose_ridge,
+    ridges_path,
+)
+from skoverparam.linalg._kernel_systems._solve import SOLVERS, KernelStep, kernel_solve_steps
+from skoverparam.linalg._kernel_systems._system import KernelSystem
 
 _NETWORKS = {"ntk": fully_connected_ntk, "nngp": fully_connected_nngp}
 

@@ -23,14 +23,13 @@ from skoverparam._params import (
 from skoverparam.linalg import (
     _convergence_order,
     _iterated_inverse,
-    _kernel_matvec,
-    _kernel_solve,
     _minimum_norm,
     _minimum_norm_path,
     _rp_cholesky,
 )
-from skoverparam.linalg._kernel_matrix import KernelMatrix
-from skoverparam.linalg._kernel_solution import KernelSolution
+from skoverparam.linalg._kernel_systems import _matvec, _solve
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._solution import KernelSolution
 
 __all__ = [
     "convergence_order",
@@ -192,7 +191,7 @@ def kernel_solve(
     True
     """
     check_number(ridge, "ridge", low=0)
-    check_option(solver, "solver", ("auto", *_kernel_solve.SOLVERS))
+    check_option(solver, "solver", ("auto", *_solve.SOLVERS))
     check_number(tol, "tol", low=0, high=1, boundaries="neither")
     check_integer(max_iter, "max_iter", low=1)
     check_integer(rank, "rank", low=1, none=True)
@@ -205,7 +204,7 @@ def kernel_solve(
     if weights is not None:
         weights = enter(weights, "weights")
         _check_sample_weights(weights, targets)
-    solution = _kernel_solve.kernel_solve(
+    solution = _solve.kernel_solve(
         _on_tensors(kernel),
         points,
         targets if targets.ndim == 2 else targets[:, None],
@@ -293,7 +292,7 @@ def kernel_matvec(kernel: Any, X: Any, Z: Any, V: Any) -> Any:
             f"{tuple(X.shape)}."
         )
     dtype = torch.promote_types(X.dtype, Z.dtype)
-    return _kernel_matvec.kernel_matvec(
+    return _matvec.kernel_matvec(
         _on_tensors(kernel), X.to(dtype), Z.to(X.device, dtype), V.to(X.device)
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skoverparam.linalg._kernel_matvec import evaluate, kernel_matvec, tile_bytes
+from skoverparam.linalg._kernel_systems._matvec import evaluate, kernel_matvec, tile_bytes
 from skoverparam.linalg._lower_blocks import LowerBlocks
 from skoverparam.linalg._threads import on_threads
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skoverparam.linalg._kernel_matrix import KernelMatrix
-from skoverparam.linalg._kernel_matvec import evaluate, tile_bytes
-from skoverparam.linalg._kernel_system import KernelSystem, SolverOptions, SolverStep
-from skoverparam.linalg._restricted_preconditioner import (
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._matvec import evaluate, tile_bytes
+from skoverparam.linalg._kernel_systems._restricted_preconditioner import (
     RestrictedPreconditioner,
     sketched_preconditioner,
     two_triangles,
 )
+from skoverparam.linalg._kernel_systems._system import KernelSystem, SolverOptions, SolverStep
 from skoverparam.linalg._rp_cholesky import rp_cholesky
 
 # Pivots cost n m^2 operations; beyond this many, centers are drawn at random.

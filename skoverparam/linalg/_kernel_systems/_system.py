@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from skoverparam.linalg._kernel_matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
 
 
 @dataclass(frozen=True)

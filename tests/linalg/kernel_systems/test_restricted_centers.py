@@ -4,17 +4,17 @@ import pytest
 import torch
 
 from skoverparam.kernels._radial import RadialKernel
-from skoverparam.linalg import _restricted_centers
-from skoverparam.linalg._kernel_matrix import KernelMatrix
-from skoverparam.linalg._kernel_system import KernelSystem, SolverOptions
-from skoverparam.linalg._restricted_centers import (
+from skoverparam.linalg._kernel_systems import _restricted_centers
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._restricted_centers import (
     Restricted,
     RestrictedProblem,
     choose_centers,
     preconditioner,
     restricted_steps,
 )
-from skoverparam.linalg._restricted_preconditioner import jittered_triangle
+from skoverparam.linalg._kernel_systems._restricted_preconditioner import jittered_triangle
+from skoverparam.linalg._kernel_systems._system import KernelSystem, SolverOptions
 
 
 def seeded(seed=0):

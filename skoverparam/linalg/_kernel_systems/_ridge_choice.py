@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skoverparam.linalg._kernel_eigen import KernelEigen, eigen_bytes
-from skoverparam.linalg._kernel_matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._eigen import KernelEigen, eigen_bytes
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
 
 
 class RidgeChoice(NamedTuple):

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skoverparam.linalg import _kernel_eigen, _lower_cholesky
+from skoverparam.linalg import _lower_cholesky
 from skoverparam.linalg._conjugate_gradients import conjugate_gradients
-from skoverparam.linalg._kernel_matrix import KernelMatrix
-from skoverparam.linalg._kernel_system import (
+from skoverparam.linalg._kernel_systems import _eigen
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._system import (
     KernelSystem,
     SolverOptions,
     SolverStep,
@@ -74,7 +75,7 @@ class CholeskyFactor:
     def loo_residuals(self, coef: Tensor) -> Tensor:
         """Targets minus leave-one-out predictions."""
         inverse = _lower_cholesky.inverse_diagonal(self.lower)[:, None]
-        return _kernel_eigen.loo_residuals(coef, inverse.to(coef.dtype))
+        return _eigen.loo_residuals(coef, inverse.to(coef.dtype))
 
     def fits(self, shift: Tensor | None) -> bool:
         """Whether this is the factor for a shift."""
@@ -175,14 +176,14 @@ def _by_eigenvectors(
     system: KernelSystem, options: SolverOptions, found: SolverStep | None
 ) -> SolverStep:
     """Truncate to the numerical range, where no factor was good enough."""
-    if _kernel_eigen.eigen_bytes(system.matrix.n) > options.memory_budget:
+    if _eigen.eigen_bytes(system.matrix.n) > options.memory_budget:
         if found is None:
             raise ArithmeticError(
                 "The kernel matrix has no Cholesky factor, whatever is added to its diagonal: the "
                 "kernel is not positive semidefinite."
             )
         return found
-    last = _kernel_eigen.solve(system, options)
+    last = _eigen.solve(system, options)
     residual = system.relative(system.residual(last.coef))
     if found is not None and found.residual <= float(residual.max()):
         return found

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skoverparam.linalg._kernel_matvec import kernel_matvec
-from skoverparam.linalg._kernel_plan import KernelPlan
-from skoverparam.linalg._kernel_system import (
+from skoverparam.linalg._kernel_systems._matvec import kernel_matvec
+from skoverparam.linalg._kernel_systems._plan import KernelPlan
+from skoverparam.linalg._kernel_systems._system import (
     KernelSystem,
     Prepared,
     Solver,

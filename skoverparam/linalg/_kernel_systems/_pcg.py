@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skoverparam.linalg._kernel_matrix import KernelMatrix
-from skoverparam.linalg._kernel_system import KernelSystem, SolverOptions, SolverStep
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._system import KernelSystem, SolverOptions, SolverStep
 from skoverparam.linalg._low_rank_preconditioner import LowRankPreconditioner
 from skoverparam.linalg._rp_cholesky import RPCholesky, rp_cholesky
 

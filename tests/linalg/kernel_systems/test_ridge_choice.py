@@ -6,8 +6,12 @@ import pytest
 import torch
 
 from skoverparam.kernels._radial import RadialKernel
-from skoverparam.linalg._kernel_matrix import KernelMatrix
-from skoverparam.linalg._ridge_choice import choice_bytes, choose_ridge, ridges_path
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._ridge_choice import (
+    choice_bytes,
+    choose_ridge,
+    ridges_path,
+)
 
 RIDGES = [0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0]
 

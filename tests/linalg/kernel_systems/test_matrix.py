@@ -9,8 +9,8 @@ import torch
 from skoverparam.kernels import laplace
 from skoverparam.kernels._radial import RadialKernel
 from skoverparam.linalg import kernel_matvec as public_kernel_matvec
-from skoverparam.linalg._kernel_matrix import KernelMatrix
-from skoverparam.linalg._kernel_matvec import kernel_matvec
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._matvec import kernel_matvec
 
 
 def normal(*shape):

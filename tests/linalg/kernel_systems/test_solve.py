@@ -12,12 +12,13 @@ from sklearn.metrics.pairwise import rbf_kernel
 from skoverparam import config_context
 from skoverparam.kernels import gaussian, laplace
 from skoverparam.kernels._radial import RadialKernel
-from skoverparam.linalg import _kernel_cholesky, _kernel_pcg, kernel_solve
-from skoverparam.linalg._kernel_matrix import KernelMatrix
-from skoverparam.linalg._kernel_plan import candidates, make_plan
-from skoverparam.linalg._kernel_solve import kernel_solve as solve
-from skoverparam.linalg._kernel_solve import kernel_solve_steps
-from skoverparam.linalg._kernel_system import KernelSystem, SolverOptions
+from skoverparam.linalg import kernel_solve
+from skoverparam.linalg._kernel_systems import _cholesky, _pcg
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._plan import candidates, make_plan
+from skoverparam.linalg._kernel_systems._solve import kernel_solve as solve
+from skoverparam.linalg._kernel_systems._solve import kernel_solve_steps
+from skoverparam.linalg._kernel_systems._system import KernelSystem, SolverOptions
 
 LAPLACE = RadialKernel("laplace", 10.0)
 GIB = 2**30
@@ -147,7 +148,7 @@ def test_a_solution_solves_again(solver):
 def test_a_factor_serves_its_own_ridge_only(monkeypatch):
     found = solved(system(ridge=0.1), "cholesky")
     made = []
-    monkeypatch.setattr(_kernel_cholesky, "_factor", lambda *a, **k: made.append(1))
+    monkeypatch.setattr(_cholesky, "_factor", lambda *a, **k: made.append(1))
     found.solve(system(c=2).targets)
     assert not made
 
@@ -165,7 +166,7 @@ def test_predictions_elsewhere():
 def test_single_precision_is_refined(kernel):
     one = system(400, ridge=1e-2, kernel=kernel)
     options = SolverOptions(generator=generator(), precisions=(torch.float32,))
-    (step,) = _kernel_cholesky.steps(one, options)
+    (step,) = _cholesky.steps(one, options)
     expected = torch.linalg.solve(dense(one), one.targets)
     assert step.prepared.lower.dtype == torch.float32
     assert step.residual < 1e-11
@@ -176,7 +177,7 @@ def test_double_precision_takes_over():
     # A condition number of 1e10: a factor in single precision does not exist, or is no help.
     one = system(400, ridge=1e-8, kernel=RadialKernel("gaussian", 4.0))
     both = SolverOptions(generator=generator(), precisions=(torch.float32, torch.float64))
-    (step,) = _kernel_cholesky.steps(one, both)
+    (step,) = _cholesky.steps(one, both)
     assert step.prepared.lower.dtype == torch.float64
     assert step.jitter == 0
     assert step.residual < 1e-7
@@ -231,9 +232,9 @@ def test_conjugate_gradients_reach_single_precision_and_go_on():
     options = SolverOptions(
         generator=generator(), tol=1e-11, rank=100, precisions=(torch.float32,), stored=True
     )
-    *_, single = _kernel_pcg.steps(one, options)
+    *_, single = _pcg.steps(one, options)
     assert one.matrix.stored.dtype == torch.float32
-    *_, double = _kernel_pcg.steps(
+    *_, double = _pcg.steps(
         system(500, c=2),
         SolverOptions(
             generator=generator(), tol=1e-11, rank=100, precisions=(torch.float64,), stored=True
@@ -282,16 +283,16 @@ def test_a_single_point_and_a_single_feature(solver):
 
 
 def test_stagnation_enlarges_the_preconditioner(monkeypatch):
-    monkeypatch.setattr(_kernel_pcg, "_PATIENCE", 10)
+    monkeypatch.setattr(_pcg, "_PATIENCE", 10)
     one = system(400, ridge=1e-3, kernel=RadialKernel("gaussian", 3.0))
     ranks = []
-    extend = _kernel_pcg.LowRankFactor.extend
+    extend = _pcg.LowRankFactor.extend
 
     def watched(self, matrix, rank, draws):
         ranks.append(rank)
         extend(self, matrix, rank, draws)
 
-    monkeypatch.setattr(_kernel_pcg.LowRankFactor, "extend", watched)
+    monkeypatch.setattr(_pcg.LowRankFactor, "extend", watched)
     found = solved(one, "pcg", rank=20, tol=1e-6, max_iter=2000)
     assert ranks[:2] == [40, 80]
     assert found.converged
@@ -305,12 +306,13 @@ def test_max_iter_says_what_to_change():
 
 
 def test_slow_conjugate_gradients_are_left_for_a_factor(monkeypatch):
-    monkeypatch.setattr("skoverparam.linalg._kernel_plan._SMALL", 0)
+    monkeypatch.setattr("skoverparam.linalg._kernel_systems._plan._SMALL", 0)
     monkeypatch.setattr(
-        "skoverparam.linalg._kernel_plan._Work.eigh", lambda self: self.cholesky("float64", GIB)
+        "skoverparam.linalg._kernel_systems._plan._Work.eigh",
+        lambda self: self.cholesky("float64", GIB),
     )
     # Conjugate gradients look cheap, and are not: a smooth kernel with next to no ridge.
-    monkeypatch.setattr("skoverparam.linalg._kernel_plan._ITERATIONS", -1000)
+    monkeypatch.setattr("skoverparam.linalg._kernel_systems._plan._ITERATIONS", -1000)
     one = system(700, ridge=1e-6, kernel=RadialKernel("gaussian", 4.0))
     steps = list(
         kernel_solve_steps(

@@ -8,11 +8,14 @@ import pytest
 import torch
 
 from skoverparam.kernels._radial import RadialKernel
-from skoverparam.linalg import _eigenpro
-from skoverparam.linalg._eigenpro import EigenPro, eigenpro_steps
-from skoverparam.linalg._eigenpro_preconditioner import against, eigenpro_preconditioner
-from skoverparam.linalg._kernel_matrix import KernelMatrix
-from skoverparam.linalg._kernel_system import KernelSystem, SolverOptions
+from skoverparam.linalg._kernel_systems import _eigenpro
+from skoverparam.linalg._kernel_systems._eigenpro import EigenPro, eigenpro_steps
+from skoverparam.linalg._kernel_systems._eigenpro_preconditioner import (
+    against,
+    eigenpro_preconditioner,
+)
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._system import KernelSystem, SolverOptions
 
 
 def seeded(seed=0):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skoverparam.linalg._kernel_matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
 
 # Points on which the largest eigenvalue that is left is measured.
 _FRESH_POINTS = 4000

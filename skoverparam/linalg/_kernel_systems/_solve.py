@@ -10,16 +10,16 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from skoverparam.linalg import (
+from skoverparam.linalg._kernel_systems import (
+    _cholesky,
+    _eigen,
     _eigenpro,
-    _kernel_cholesky,
-    _kernel_eigen,
-    _kernel_pcg,
+    _pcg,
     _restricted_centers,
 )
-from skoverparam.linalg._kernel_matrix import KernelMatrix
-from skoverparam.linalg._kernel_matvec import Kernel
-from skoverparam.linalg._kernel_plan import (
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._matvec import Kernel
+from skoverparam.linalg._kernel_systems._plan import (
     Candidate,
     KernelPlan,
     candidates,
@@ -27,13 +27,18 @@ from skoverparam.linalg._kernel_plan import (
     rates,
     seconds_per_product,
 )
-from skoverparam.linalg._kernel_solution import KernelSolution, weights_columns
-from skoverparam.linalg._kernel_system import KernelSystem, Solver, SolverOptions, SolverStep
+from skoverparam.linalg._kernel_systems._solution import KernelSolution, weights_columns
+from skoverparam.linalg._kernel_systems._system import (
+    KernelSystem,
+    Solver,
+    SolverOptions,
+    SolverStep,
+)
 
 _SOLVERS: dict[str, Solver] = {
-    "cholesky": _kernel_cholesky.steps,
-    "eigh": _kernel_eigen.steps,
-    "pcg": _kernel_pcg.steps,
+    "cholesky": _cholesky.steps,
+    "eigh": _eigen.steps,
+    "pcg": _pcg.steps,
     "eigenpro": _eigenpro.steps,
     "restricted": _restricted_centers.steps,
 }

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skoverparam.linalg._kernel_matrix import KernelMatrix
-from skoverparam.linalg._kernel_system import (
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._system import (
     KernelSystem,
     SolverOptions,
     SolverStep,

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skoverparam.linalg._eigenpro_preconditioner import (
+from skoverparam.linalg._kernel_systems._eigenpro_preconditioner import (
     EigenProPreconditioner,
     eigenpro_preconditioner,
 )
-from skoverparam.linalg._kernel_matrix import KernelMatrix
-from skoverparam.linalg._kernel_system import (
+from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
+from skoverparam.linalg._kernel_systems._system import (
     KernelSystem,
     SolverOptions,
     SolverStep,

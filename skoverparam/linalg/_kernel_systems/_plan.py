@@ -6,12 +6,15 @@ from typing import NamedTuple
 
 import torch
 
-from skoverparam.linalg._eigenpro_preconditioner import eigenpro_bytes
-from skoverparam.linalg._kernel_eigen import eigen_bytes
-from skoverparam.linalg._kernel_matvec import tile_bytes
-from skoverparam.linalg._kernel_pcg import default_rank
+from skoverparam.linalg._kernel_systems._eigen import eigen_bytes
+from skoverparam.linalg._kernel_systems._eigenpro_preconditioner import eigenpro_bytes
+from skoverparam.linalg._kernel_systems._matvec import tile_bytes
+from skoverparam.linalg._kernel_systems._pcg import default_rank
+from skoverparam.linalg._kernel_systems._restricted_centers import (
+    default_n_centers,
+    restricted_bytes,
+)
 from skoverparam.linalg._lower_blocks import BLOCK_ROWS, LowerBlocks
-from skoverparam.linalg._restricted_centers import default_n_centers, restricted_bytes
 
 # Up to here everything takes a moment, and an exact solver in double precision is the simplest.
 _SMALL = 3000
