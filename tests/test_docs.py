@@ -99,6 +99,49 @@ def test_examples_of_the_user_guide(page):
     assert result.failed == 0
 
 
+def words_of(paths):
+    return set(re.findall(r"\w+", "\n".join(path.read_text(encoding="utf-8") for path in paths)))
+
+
+def test_every_public_name_has_an_example_a_place_in_the_guide_and_a_test():
+    in_the_guide = words_of(DOCS.glob("user_guide/*.rst"))
+    in_the_tests = words_of((ROOT / "tests").rglob("test_*.py"))
+    lacking = {"example": [], "guide": [], "test": []}
+    for dotted, public in public_objects():
+        name = dotted.rpartition(".")[2]
+        if not inspect.ismodule(public) and ">>>" not in inspect.getdoc(public):
+            lacking["example"].append(dotted)
+        if name not in in_the_guide:
+            lacking["guide"].append(dotted)
+        if name not in in_the_tests:
+            lacking["test"].append(dotted)
+    assert lacking == {"example": [], "guide": [], "test": []}
+
+
+ROLES = re.compile(r":(?:class|func|meth|mod|attr|data|exc):`[^`<]*?<?~?!?(skoverparam[\w.]*)>?`")
+
+
+def test_references_to_our_names_lead_somewhere():
+    """Sphinx prints a wrong reference as plain text and says nothing."""
+    pages = [*DOCS.rglob("*.rst"), *(ROOT / "examples").glob("*.py")]
+    pages = [
+        page for page in pages if not {"auto_examples", "generated", "_build"} & {*page.parts}
+    ]
+    texts = {str(page): page.read_text(encoding="utf-8") for page in pages}
+    texts |= {dotted: inspect.getdoc(public) or "" for dotted, public in public_objects()}
+    wrong = []
+    for source, text in texts.items():
+        for target in ROLES.findall(text):
+            thing, names = skoverparam, target.split(".")[1:]
+            for name in names:
+                thing = getattr(thing, name, None)
+            # Fitted attributes are on the class's page and not on the class.
+            fitted = names and names[-1].endswith("_")
+            if thing is None and not fitted:
+                wrong.append((source, target))
+    assert not wrong
+
+
 def public_estimators():
     return [
         name for name in skoverparam.__all__ if hasattr(getattr(skoverparam, name), "get_params")
