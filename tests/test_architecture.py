@@ -46,9 +46,16 @@ ARROWS = {
     "datasets": ("theory", "numpy", "sklearn.utils"),
 }
 
-# The public functions of these folders take arrays or tensors: their __init__.py wraps the
-# private tensor functions with a decorator of the boundary. It is the one arrow back.
-WRAPPED_IN_INIT = ("kernels", "linalg", "optim")
+# The public functions of these folders take arrays or tensors: the files of their `_on_arrays`
+# wrap the private tensor functions with a decorator of the boundary. It is the one arrow back.
+ON_ARRAYS = ("kernels", "linalg", "optim")
+
+# A folder in a folder stands on the files beside it, and only these may import it: the part's
+# own __init__.py, another inner folder, or another part.
+INNER = {
+    **{f"{part}._on_arrays": (part,) for part in ON_ARRAYS},
+    "linalg._kernel_systems": ("linalg._on_arrays", "estimators"),
+}
 
 # Optional libraries are imported inside functions, where they are used, never at import time.
 LAZY = {
@@ -73,6 +80,11 @@ def dotted_path(module):
     """``skoverparam/kernels/_blocks.py`` -> ``kernels._blocks``; ``__init__`` is dropped."""
     parts = module.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
+
+
+def inner_folder(dotted):
+    """The folder in a folder that a module's path inside the package belongs to, or None."""
+    return next((folder for folder in INNER if f"{dotted}.".startswith(f"{folder}.")), None)
 
 
 def imports_of(module):
@@ -113,9 +125,14 @@ def complaints_about(module):
                 yield f"{where}: {root} may be imported inside functions only"
         elif root == PACKAGE.name:
             target = part_of(inside)
-            wraps = part in WRAPPED_IN_INIT and here == part and target == "boundary"
+            folder, ours = inner_folder(inside), inner_folder(here)
+            wraps = ours == f"{part}._on_arrays" and target == "boundary"
             if target and target != part and target not in allowed and not wraps:
                 yield f"{where}: {part} may not import {name}"
+            elif folder and folder != ours:
+                importer = part if part != target else (ours or here)
+                if importer not in INNER[folder]:
+                    yield f"{where}: {importer} may not import {name}"
         elif not any(f"{name}.".startswith(f"{library}.") for library in allowed):
             yield f"{where}: {part} may not import {name}"
 
@@ -142,6 +159,29 @@ def test_a_forbidden_import_is_noticed(tmp_path, monkeypatch):
     assert lines == ["3", "4", "6", "7"]
 
 
+@pytest.mark.parametrize(
+    ("path", "source", "lines"),
+    [
+        # What users meet wraps the mathematics, and nothing of the mathematics stands on it.
+        ("linalg/_solve.py", "from skoverparam.linalg._on_arrays._designs import x\n", ["1"]),
+        ("linalg/_solve.py", "from skoverparam._arrays import tensor_function\n", ["1"]),
+        ("linalg/_on_arrays/_solve.py", "from skoverparam._arrays import tensor_function\n", []),
+        ("linalg/__init__.py", "from skoverparam.linalg._on_arrays._solve import solve\n", []),
+        ("estimators/_solve.py", "from skoverparam.linalg._on_arrays._solve import x\n", ["1"]),
+        # Solvers for any matrix know nothing of kernels.
+        ("linalg/_solve.py", "from skoverparam.linalg._kernel_systems import _pcg\n", ["1"]),
+        ("linalg/_kernel_systems/_pcg.py", "from skoverparam.linalg import _solve\n", []),
+        ("estimators/_solve.py", "from skoverparam.linalg._kernel_systems import _pcg\n", []),
+    ],
+)
+def test_inner_folders_have_their_importers(tmp_path, monkeypatch, path, source, lines):
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path / "skoverparam")
+    module = tmp_path / "skoverparam" / path
+    module.parent.mkdir(parents=True)
+    module.write_text(source)
+    assert [complaint.split(":")[1] for complaint in complaints_about(module)] == lines
+
+
 def test_matplotlib_at_import_time_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path / "skoverparam")
     module = tmp_path / "skoverparam" / "_display.py"
@@ -154,14 +194,13 @@ def test_matplotlib_at_import_time_is_noticed(tmp_path, monkeypatch):
     "module", [m for m in MODULES if part_of(dotted_path(m)) == "estimators"], ids=dotted_path
 )
 def test_no_estimator_imports_another(module):
-    if module.name in ("__init__.py", "_base.py"):
-        pytest.skip("collects the estimators, or is their base")
-    siblings = [
-        name
-        for name, _, _ in imports_of(module)
-        if name.startswith("skoverparam.estimators")
-        and not name.startswith("skoverparam.estimators._base")
-    ]
+    if module.name == "__init__.py":
+        pytest.skip("collects the estimators")
+    # A base that several families share stands in a file of its own and is no public name.
+    families = {
+        getattr(skoverparam.estimators, name).__module__ for name in skoverparam.estimators.__all__
+    }
+    siblings = [name for name, _, _ in imports_of(module) if name.rpartition(".")[0] in families]
     assert not siblings
 
 
@@ -175,6 +214,12 @@ def test_every_arrow_is_in_the_picture():
     missing += [name for name in BOUNDARY if f"{name}.py" not in picture]
     missing += [
         folder for folder in ARROWS if folder != "boundary" and f"{folder}/" not in picture
+    ]
+    missing += [folder for folder in INNER if f"{folder.rpartition('.')[2]}/" not in picture]
+    missing += [
+        line
+        for line in (f"{', '.join(users)} -> {folder}" for folder, users in INNER.items())
+        if line not in picture
     ]
     assert not missing, f"docs/architecture.md lacks {missing}"
 

@@ -1,0 +1,1 @@
+"""The public functions: they check what users give, and call the functions on tensors."""
