@@ -1,0 +1,46 @@
+"""Take the pictures of the README and of the landing page from the gallery that was built.
+
+    make docs && .venv/bin/python docs/readme_pictures.py
+
+They are kept in the repository, small, because a README is read where no gallery was built.
+"""
+
+from pathlib import Path
+
+from PIL import Image
+
+DOCS = Path(__file__).parent
+WIDTH, HEIGHT, COLORS = 720, 300, 128
+
+# What it is called: which picture of which example.
+PICTURES = {
+    "matrix": ("drug_responses", 2),
+    "image": ("image_completion", 1),
+    "descent": ("triple_descent", 1),
+    "margin": ("support_vectors", 1),
+    "noise": ("noisy_labels", 1),
+    "transition": ("phase_transition", 1),
+    "square_loss": ("square_loss_digits", 1),
+    "collapse": ("neural_collapse", 1),
+    "linearity": ("transition_to_linearity", 1),
+    "mirrors": ("mirrors", 1),
+}
+
+
+def main():
+    target = DOCS / "images"
+    target.mkdir(exist_ok=True)
+    for name, (example, number) in PICTURES.items():
+        source = DOCS / f"auto_examples/images/sphx_glr_plot_{example}_{number:03d}.png"
+        with Image.open(source) as image:
+            white = Image.new("RGB", image.size, "white")
+            white.paste(image, mask=image.getchannel("A") if "A" in image.mode else None)
+        white.thumbnail((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+        framed = Image.new("RGB", (WIDTH, HEIGHT), "white")
+        corner = (WIDTH - white.width) // 2, (HEIGHT - white.height) // 2
+        framed.paste(white, corner)
+        framed.quantize(COLORS).save(target / f"{name}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main()
