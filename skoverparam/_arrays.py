@@ -146,6 +146,7 @@ def cross(
     options |= check
     validated = validate_data(estimator, X, y, reset=reset, **options)
     arrays = validated if isinstance(validated, tuple) else (validated,)
+    _check_range(arrays)
     xp, _, home = get_namespace_and_device(arrays[0])
     returns_tensors = isinstance(given, torch.Tensor) and not dispatch
     if isinstance(given, torch.Tensor) and device in (None, "auto"):
@@ -160,6 +161,38 @@ def cross(
         returns_tensors=returns_tensors,
     )
     return passage, *arrays
+
+
+def cross_targets(
+    estimator: Any, X: Any, y: Any
+) -> tuple[Passage, Any, Any, torch.Tensor, bool]:
+    """Validate the training data of a regressor and open the way to torch.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its ``device`` says where to compute.
+
+    X, y : array-like of shape (n, d) and (n,) or (n, t)
+        The user's data.
+
+    Returns
+    -------
+    passage, X, y : Passage and arrays
+        As from :func:`cross`.
+
+    Y : Tensor of shape (n, t)
+        The targets in float64.
+
+    single : bool
+        Whether targets came with one axis.
+    """
+    passage, X, y = cross(
+        estimator, X, y, reset=True, device=estimator.device, multi_output=True, y_numeric=True
+    )
+    Y = passage.tensor(y).double()
+    single = Y.ndim == 1
+    return passage, X, y, Y[:, None] if single else Y, single
 
 
 def flat_rows(X: Any) -> tuple[Any, tuple[int, ...]]:
@@ -392,6 +425,21 @@ def to_numpy(array: Any) -> np.ndarray[Any, Any]:
 
 def _float_dtype(array: Any) -> torch.dtype:
     return torch.float32 if str(array.dtype).endswith("float32") else torch.float64
+
+
+def _check_range(arrays: tuple[Any, ...]) -> None:
+    """Refuse targets that results, which have the type of X, could not hold."""
+    if len(arrays) < 2 or arrays[1] is None or _float_dtype(arrays[0]) != torch.float32:
+        return
+    if not str(arrays[1].dtype).endswith("float64"):
+        return
+    y = to_numpy(arrays[1])
+    largest = max(y.max(), -y.min())
+    if largest > np.finfo(np.float32).max:
+        raise ValueError(
+            f"y has entries of size {largest:.3g}, too large for float32, the type of X, in which "
+            "predictions come back: scale y, or give X in float64."
+        )
 
 
 def _is_torch(xp: Any) -> bool:

@@ -9,7 +9,7 @@ import torch
 from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
 
-from skoverparam._arrays import Passage, to_numpy
+from skoverparam._arrays import Passage, cross, to_numpy
 from skoverparam._params import check_number
 
 _NAMES = ("onehot", "pm1", "rescaled")
@@ -43,6 +43,35 @@ def encode_labels(y: Any, estimator_name: str) -> tuple[np.ndarray[Any, Any], An
             f"{len(y)} sample{'s' * (len(y) > 1)} is one class: {classes.tolist()}."
         )
     return classes, labels
+
+
+def cross_labels(
+    estimator: Any, X: Any, y: Any
+) -> tuple[Passage, Any, Any, np.ndarray[Any, Any], Tensor]:
+    """Validate the training data of a classifier and open the way to torch.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its ``device`` says where to compute.
+
+    X, y : array-like of shape (n, d) and (n,)
+        The user's data.
+
+    Returns
+    -------
+    passage, X, y : Passage and arrays
+        As from :func:`skoverparam._arrays.cross`.
+
+    classes : ndarray of shape (n_classes,)
+        The distinct labels, sorted.
+
+    labels : Tensor of shape (n,)
+        Indices into them.
+    """
+    passage, X, y = cross(estimator, X, y, reset=True, device=estimator.device)
+    classes, labels = encode_labels(y, type(estimator).__name__)
+    return passage, X, y, classes, passage.tensor(labels)
 
 
 def decode_labels(passage: Passage, classes: Any, indices: Tensor) -> Any:

@@ -1,6 +1,12 @@
-"""What every estimator of the package shares: the documentation link of its HTML diagram."""
+"""What every estimator shares: the documentation link of its HTML diagram, and fits that are whole.
+
+A fit assigns attributes one after another, the number of features first. Whatever ends it early,
+an error or an interrupt, must not leave some of the new ones beside some of the old.
+"""
 
 from __future__ import annotations
+
+from functools import wraps
 
 from sklearn.base import BaseEstimator
 
@@ -14,3 +20,38 @@ class DocumentedEstimator(NumpyStateMixin, BaseEstimator):
     _doc_link_template = (
         "https://skoverparam.readthedocs.io/en/latest/generated/skoverparam.{estimator_name}.html"
     )
+
+
+def all_or_nothing(keeps=None):
+    """Undo a fit that does not return: the estimator is then what it was before.
+
+    It goes around the callbacks, whose own attributes are gone when it looks.
+
+    Parameters
+    ----------
+    keeps : str, default=None
+        An attribute that, once it is new, stands for a whole fit: an interrupted training may
+        have put its last whole epoch in place.
+
+    Returns
+    -------
+    decorator : callable
+        For ``fit``, and for ``partial_fit``.
+    """
+
+    def decorate(fit):
+        @wraps(fit)
+        def whole(self, *args, **kwargs):
+            before = dict(vars(self))
+            try:
+                return fit(self, *args, **kwargs)
+            except BaseException:
+                now = vars(self)
+                if keeps is None or now.get(keeps) is before.get(keeps):
+                    # One assignment, which a second interrupt cannot divide.
+                    self.__dict__ = before
+                raise
+
+        return whole
+
+    return decorate

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted
 
-from skoverparam._arrays import cross, same_namespace, sample_weights, to_numpy
+from skoverparam._arrays import cross, same_namespace
 from skoverparam._config import memory_budget
-from skoverparam._labels import decode_labels, encode_labels
 from skoverparam._params import check_integer
-from skoverparam.averages._points import Cloud, Merged, indicators, merge, without_own
+from skoverparam.averages._points import without_own
 from skoverparam.averages._simplicial import (
     Triangulation,
     hull_of,
@@ -20,20 +16,14 @@ from skoverparam.averages._simplicial import (
     triangulate,
     triangulation_bytes,
 )
-from skoverparam.averages._singular import search_all
-from skoverparam.estimators._base import DocumentedEstimator
-
-_INTERPOLATES = 1e-6  # of the largest target
-
-# Up to that many features a tree finds neighbors faster than a product of matrices.
-_TREE_FEATURES = 15
+from skoverparam.estimators._averages import PointAverageClassifier, PointAverageRegressor
 
 # The nearest is chosen among some, of which the search may know the distances less exactly.
 _CANDIDATES = 4
 
 
-class _SimplicialAverage(DocumentedEstimator):
-    """What the regressor and the classifier share: points, their simplices, and averages."""
+class _SimplicialAverage:
+    """What the regressor and the classifier share: the simplices."""
 
     def __init__(self, *, max_dim=4, device="auto"):
         self.max_dim = max_dim
@@ -59,93 +49,52 @@ class _SimplicialAverage(DocumentedEstimator):
         same_namespace(self, X, attribute="_points", method="inside_hull")
         return passage.back(self._locate(passage, X).inside)
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.array_api_support = True
-        return tags
+    def _check_params(self):
+        check_integer(self.max_dim, "max_dim", low=0)
 
-    def _fit_average(self, passage, X, Y, sample_weight):
-        """Keep the distinct points and triangulate; Y is a tensor (n_samples, n_targets)."""
-        weights = passage.tensor(sample_weights(sample_weight, X.shape[0]))
-        weights = weights / weights.max()
-        kept = weights > 0
-        X, Y, weights = passage.tensor(X).double()[kept], Y[kept], weights[kept]
-        merged = merge(X, Y, weights)
-        cloud = Cloud(merged.X)
-        hull = hull_of(cloud)
-        Z = hull.coordinates(cloud.X)[0]
+    def _prepare(self, passage, cloud):
+        Z = hull_of(cloud).coordinates(cloud.X)[0]
         self.hull_dim_ = Z.shape[1]
-        self.n_points_ = len(cloud)
         triangulation = None
         few = 0 < self.hull_dim_ <= self.max_dim
         if few and triangulation_bytes(*Z.shape) <= memory_budget(passage.device):
             triangulation = triangulate(Z)
         self.n_simplices_ = None if triangulation is None else len(triangulation.simplices)
-        self._triangulated = triangulation is not None
-        for name, part in zip(Triangulation._fields, triangulation or (), strict=False):
-            setattr(self, f"_{name}", passage.keep(part))
-        self._points = passage.keep(merged.X.to(passage.dtype))
-        self._values = passage.keep(merged.values)
-        self._mass = passage.keep(merged.mass)
-        self._kept, self._group = passage.keep(kept), passage.keep(merged.group)
-        self._targets, self._weights = passage.keep(Y), passage.keep(weights)
-        self._search = None
-        if passage.device.type == "cpu" and X.shape[1] <= _TREE_FEATURES:
-            self._search = NearestNeighbors(algorithm="kd_tree").fit(to_numpy(cloud.X))
-        miss = (merged.values[merged.group] - Y).abs().amax(0)
-        self.interpolates_ = bool((miss <= _INTERPOLATES * Y.abs().amax(0)).all())
+        self._triangulation = None
+        if triangulation is not None:
+            self._triangulation = passage.keep_all(triangulation._asdict())
 
-    def _nearest(self, passage, cloud, Q, *, skip=0):
+    def _corner(self, passage, cloud, Q, *, skip=0):
+        """Find the nearest point to each of the queries Q, after `skip` nearer ones."""
         count = min(_CANDIDATES + skip, len(cloud))
-        if self._search is None or passage.device.type != "cpu":
-            candidates = search_all(cloud, Q, count)
-        else:
-            # Squares may not overflow; who is nearest from that far away makes no difference.
-            near = to_numpy(Q.clamp(-1e100, 1e100))
-            found = self._search.kneighbors(near, count, return_distance=False)
-            candidates = passage.tensor(found)
-        return nearest_of(cloud, Q, candidates, skip=skip)
+        return nearest_of(cloud, Q, self._nearest(passage, cloud, Q, count), skip=skip)
 
     def _locate(self, passage, X):
         """Find the corners around samples X."""
-        cloud = Cloud(passage.tensor(self._points).double())
-        triangulation = None
-        if self._triangulated:
-            fields = (getattr(self, f"_{name}") for name in Triangulation._fields)
-            triangulation = Triangulation(*(passage.tensor(field) for field in fields))
+        cloud, triangulation = self._cloud(passage), None
+        if self._triangulation is not None:
+            triangulation = Triangulation(**passage.tensors(self._triangulation))
         Q = cloud.queries(passage.tensor(X).double())
-        nearest = self._nearest(passage, cloud, Q)
+        nearest = self._corner(passage, cloud, Q)
         return locate(cloud, hull_of(cloud), triangulation, Q, nearest)
 
     def _average(self, passage, X):
-        """Average the targets at samples X, shape (n_samples, n_targets)."""
         return self._locate(passage, X).average(passage.tensor(self._values))
 
-    def _leave_one_out(self):
-        """Residuals of interpolation between all other samples, and the way back to arrays."""
-        # The points stand for the data, and another estimator for this one, which knows names.
-        passage, _ = cross(BaseEstimator(), self._points, reset=True, device=self.device)
-        cloud = Cloud(passage.tensor(self._points).double())
-        names = ("_kept", "_group", "_targets", "_weights", "_values", "_mass")
-        kept, group, Y, weights, values, mass = (
-            passage.tensor(getattr(self, name)) for name in names
-        )
+    def _without_own(self, passage, merged, Y, weights):
+        cloud, values = self._cloud(passage), merged.values
 
         def elsewhere():
             if len(cloud) == 1:
-                return values * np.nan
-            nearest = self._nearest(passage, cloud, cloud.X, skip=1)
-            return locate(cloud, hull_of(cloud), None, cloud.X, nearest, alone=True).average(
-                values
-            )
+                return values * float("nan")
+            nearest = self._corner(passage, cloud, cloud.X, skip=1)
+            corners = locate(cloud, hull_of(cloud), None, cloud.X, nearest, alone=True)
+            return corners.average(values)
 
-        predicted = without_own(Merged(cloud.X, values, mass, group), Y, weights, elsewhere)
-        residuals = predicted.new_full((len(kept), Y.shape[1]), np.nan)
-        residuals[kept] = Y - predicted
-        return passage, residuals.to(passage.dtype)
+        return without_own(merged, Y, weights, elsewhere)
 
 
-class SimplicialRegressor(MultiOutputMixin, RegressorMixin, _SimplicialAverage):
+class SimplicialRegressor(_SimplicialAverage, PointAverageRegressor):
     r"""Regression by linear interpolation on the Delaunay simplices between training points.
 
     Inside the convex hull of the samples it is the piecewise linear function through all of
@@ -233,70 +182,8 @@ class SimplicialRegressor(MultiOutputMixin, RegressorMixin, _SimplicialAverage):
     array([ True, False])
     """
 
-    def fit(self, X, y, sample_weight=None):
-        """Keep the samples, and triangulate them in few dimensions.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training samples.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Targets.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            How often each sample counts where equal samples are averaged. Samples of weight zero
-            are dropped.
-
-        Returns
-        -------
-        self : SimplicialRegressor
-            The fitted estimator.
-        """
-        check_integer(self.max_dim, "max_dim", low=0)
-        passage, X, y = cross(
-            self, X, y, reset=True, device=self.device, multi_output=True, y_numeric=True
-        )
-        Y = passage.tensor(y).double()
-        self._fit_average(passage, X, Y[:, None] if Y.ndim == 1 else Y, sample_weight)
-        self._single = Y.ndim == 1
-        return self
-
-    def loo_residuals(self):
-        """Return the targets minus what is predicted without them.
-
-        At the cost of predicting all training samples.
-
-        Returns
-        -------
-        residuals : array of shape (n_samples,) or (n_samples, n_targets)
-            NaN for samples of weight zero, and where there are no other samples to predict from.
-        """
-        check_is_fitted(self)
-        passage, residuals = self._leave_one_out()
-        return passage.keep(residuals[:, 0] if self._single else residuals)
-
-    def predict(self, X):
-        """Predict targets.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        y : array of shape (n_samples,) or (n_samples, n_targets)
-            Interpolated targets, those of the nearest training point outside of the hull.
-        """
-        check_is_fitted(self)
-        passage, X = cross(self, X, reset=False, device=self.device)
-        same_namespace(self, X, attribute="_points", method="predict")
-        Y = self._average(passage, X).to(passage.dtype)
-        return passage.back(Y[:, 0] if self._single else Y)
-
-
-class SimplicialClassifier(ClassifierMixin, _SimplicialAverage):
+class SimplicialClassifier(_SimplicialAverage, PointAverageClassifier):
     r"""Classification by linear interpolation on the Delaunay simplices between training points.
 
     It fits every training label, wrong ones included: each governs the corners of the simplices
@@ -371,81 +258,3 @@ class SimplicialClassifier(ClassifierMixin, _SimplicialAverage):
     >>> model.predict_proba([[0.2, 0.2]]).round(3)
     array([[0.6, 0.4]])
     """
-
-    def fit(self, X, y, sample_weight=None):
-        """Keep the samples, and triangulate them in few dimensions.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training samples.
-
-        y : array-like of shape (n_samples,)
-            Their classes.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            How often each sample counts where equal samples are averaged. Samples of weight zero
-            are dropped.
-
-        Returns
-        -------
-        self : SimplicialClassifier
-            The fitted estimator.
-        """
-        check_integer(self.max_dim, "max_dim", low=0)
-        passage, X, y = cross(self, X, y, reset=True, device=self.device)
-        classes, labels = encode_labels(y, type(self).__name__)
-        Y = indicators(passage.tensor(labels), len(classes))
-        self._fit_average(passage, X, Y, sample_weight)
-        self.classes_ = classes
-        return self
-
-    def loo_residuals(self):
-        """Return the indicators of the classes minus what is predicted without them.
-
-        At the cost of predicting all training samples.
-
-        Returns
-        -------
-        residuals : array of shape (n_samples, n_classes)
-            NaN for samples of weight zero, and where there are no other samples to predict from.
-        """
-        check_is_fitted(self)
-        passage, residuals = self._leave_one_out()
-        return passage.keep(residuals)
-
-    def predict_proba(self, X):
-        """Predict probabilities of the classes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        probabilities : array of shape (n_samples, n_classes)
-            Interpolated indicators of the classes.
-        """
-        check_is_fitted(self)
-        passage, X = cross(self, X, reset=False, device=self.device)
-        same_namespace(self, X, attribute="_points", method="predict_proba")
-        return passage.back(self._average(passage, X).to(passage.dtype))
-
-    def predict(self, X):
-        """Predict classes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        y : array of shape (n_samples,)
-            The most probable class.
-        """
-        check_is_fitted(self)
-        passage, X = cross(self, X, reset=False, device=self.device)
-        same_namespace(self, X, attribute="_points", method="predict")
-        return decode_labels(passage, self.classes_, self._average(passage, X).argmax(1))

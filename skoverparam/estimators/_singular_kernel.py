@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
-from sklearn.neighbors import NearestNeighbors
-from sklearn.utils.validation import check_is_fitted
-
-from skoverparam._arrays import cross, same_namespace, sample_weights, to_numpy
-from skoverparam._labels import decode_labels, encode_labels
 from skoverparam._params import check_integer, check_number, check_option
 from skoverparam.averages._intrinsic_dimension import dimension_of
-from skoverparam.averages._points import Cloud, indicators, merge
 from skoverparam.averages._singular import (
     WEIGHTS,
     Rule,
@@ -21,21 +13,15 @@ from skoverparam.averages._singular import (
     SingularKernel,
     averages,
     leave_one_out,
-    search_all,
 )
-from skoverparam.estimators._base import DocumentedEstimator
-
-_INTERPOLATES = 1e-6  # of the largest target
-
-# Up to that many features a tree finds neighbors faster than a product of matrices.
-_TREE_FEATURES = 15
+from skoverparam.estimators._averages import PointAverageClassifier, PointAverageRegressor
 
 _EXPONENTS = ("intrinsic", "dimension")
 _ALGORITHMS = ("auto", "brute", "kd_tree", "ball_tree")
 
 
-class _SingularKernelAverage(DocumentedEstimator):
-    """What the regressor and the classifier share: points, their targets, and averages."""
+class _SingularKernelAverage:
+    """What the regressor and the classifier share: the weights."""
 
     def __init__(
         self,
@@ -53,11 +39,6 @@ class _SingularKernelAverage(DocumentedEstimator):
         self.weight = weight
         self.algorithm = algorithm
         self.device = device
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.array_api_support = True
-        return tags
 
     def _check_params(self):
         if isinstance(self.exponent, str):
@@ -79,88 +60,38 @@ class _SingularKernelAverage(DocumentedEstimator):
                 "n_neighbors or radius, got None for both."
             )
 
-    def _fit_average(self, passage, X, Y, sample_weight):
-        """Keep the distinct points; Y is a tensor of shape (n_samples, n_targets)."""
-        weights = passage.tensor(sample_weights(sample_weight, X.shape[0]))
-        weights = weights / weights.max()
-        kept = weights > 0
-        X, Y, weights = passage.tensor(X).double()[kept], Y[kept], weights[kept]
-        merged = merge(X, Y, weights)
-        cloud = Cloud(merged.X)
-        self._search = None
-        if passage.device.type == "cpu":
-            self._search = _search(cloud, self.algorithm)
-        dimension = float(X.shape[1])
+    def _prepare(self, passage, cloud):
+        dimension = float(cloud.X.shape[1])
         if self.exponent == "intrinsic":
-            dimension = dimension_of(cloud, self._finder(passage, cloud))
+            dimension = dimension_of(cloud, partial(self._nearest, passage, cloud))
             self.intrinsic_dimension_ = dimension
         if isinstance(self.exponent, str):
             everywhere = self.n_neighbors is None and self.radius is None
             self.exponent_ = dimension if everywhere else dimension / 2
         else:
             self.exponent_ = float(self.exponent)
-        self.n_points_ = len(cloud)
         self.n_neighbors_ = None
         if self.n_neighbors is not None:
             self.n_neighbors_ = max(1, min(int(self.n_neighbors), len(cloud) - 1))
-        self._points = passage.keep(merged.X.to(passage.dtype))
-        self._values = passage.keep(merged.values)
-        self._mass = passage.keep(merged.mass)
-        self._kept, self._group = passage.keep(kept), passage.keep(merged.group)
-        self._targets, self._weights = passage.keep(Y), passage.keep(weights)
-        miss = (merged.values[merged.group] - Y).abs().amax(0)
-        self.interpolates_ = bool((miss <= _INTERPOLATES * Y.abs().amax(0)).all())
 
-    def _fitted(self, passage):
-        """Rule, points and search, with tensors."""
-        cloud = Cloud(passage.tensor(self._points).double())
-        sample = Sample(cloud, passage.tensor(self._values), passage.tensor(self._mass))
-        rule = Rule(SingularKernel(self.exponent_, self.weight), self.n_neighbors, self.radius)
-        return rule, sample, self._finder(passage, cloud)
-
-    def _finder(self, passage, cloud):
-        if self._search is None or passage.device.type != "cpu":
-            return partial(search_all, cloud)
-
-        def found(Q, count):
-            # Squares may not overflow; who is nearest from that far away makes no difference.
-            near = to_numpy(Q.clamp(-1e100, 1e100))
-            return passage.tensor(self._search.kneighbors(near, count, return_distance=False))
-
-        return found
+    def _rule(self):
+        return Rule(SingularKernel(self.exponent_, self.weight), self.n_neighbors, self.radius)
 
     def _average(self, passage, X):
-        """Average the targets at samples X, shape (n_samples, n_targets)."""
-        rule, sample, search = self._fitted(passage)
-        Q = sample.cloud.queries(passage.tensor(X).double())
-        return averages(rule, sample, Q, search=search)
+        cloud = self._cloud(passage)
+        sample = Sample(cloud, passage.tensor(self._values), passage.tensor(self._mass))
+        Q = cloud.queries(passage.tensor(X).double())
+        search = partial(self._nearest, passage, cloud)
+        return averages(self._rule(), sample, Q, search=search)
 
-    def _leave_one_out(self):
-        """Residuals of the averages of all other samples, and the way back to arrays."""
-        # The points stand for the data, and another estimator for this one, which knows names.
-        passage, _ = cross(BaseEstimator(), self._points, reset=True, device=self.device)
-        rule, sample, search = self._fitted(passage)
-        samples = (self._kept, self._group, self._targets, self._weights)
-        kept, group, Y, weights = (passage.tensor(part) for part in samples)
-        predicted = leave_one_out(rule, sample, group, Y, weights, search=search)
-        residuals = predicted.new_full((len(kept), Y.shape[1]), np.nan)
-        residuals[kept] = Y - predicted
-        return passage, residuals.to(passage.dtype)
+    def _without_own(self, passage, merged, Y, weights):
+        cloud = self._cloud(passage)
+        sample = Sample(cloud, merged.values, merged.mass)
+        search = partial(self._nearest, passage, cloud)
+        return leave_one_out(self._rule(), sample, merged.group, Y, weights, search=search)
 
 
-def _search(cloud, algorithm):
-    """Make a tree of the points, which takes differences; None to measure all distances.
-
-    scikit-learn's own brute force may confuse points that are very close to each other.
-    """
-    if algorithm == "auto":
-        algorithm = "kd_tree" if cloud.X.shape[1] <= _TREE_FEATURES else "brute"
-    if algorithm == "brute":
-        return None
-    return NearestNeighbors(algorithm=algorithm).fit(to_numpy(cloud.X))
-
-
-class SingularKernelRegressor(MultiOutputMixin, RegressorMixin, _SingularKernelAverage):
+class SingularKernelRegressor(_SingularKernelAverage, PointAverageRegressor):
     r"""Regression by averages of targets whose weights are infinite at the training points.
 
     It goes through every training point, noise included, without solving an equation, and is
@@ -279,69 +210,8 @@ class SingularKernelRegressor(MultiOutputMixin, RegressorMixin, _SingularKernelA
     True
     """
 
-    def fit(self, X, y, sample_weight=None):
-        """Keep the samples, and find their dimension if asked for.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training samples.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Targets.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            How often each sample counts in averages. Samples of weight zero are dropped.
-
-        Returns
-        -------
-        self : SingularKernelRegressor
-            The fitted estimator.
-        """
-        self._check_params()
-        passage, X, y = cross(
-            self, X, y, reset=True, device=self.device, multi_output=True, y_numeric=True
-        )
-        Y = passage.tensor(y).double()
-        self._fit_average(passage, X, Y[:, None] if Y.ndim == 1 else Y, sample_weight)
-        self._single = Y.ndim == 1
-        return self
-
-    def loo_residuals(self):
-        """Return the targets minus what is predicted without them.
-
-        At the cost of predicting all training samples.
-
-        Returns
-        -------
-        residuals : array of shape (n_samples,) or (n_samples, n_targets)
-            NaN for samples of weight zero, and where there are no other samples to predict from.
-        """
-        check_is_fitted(self)
-        passage, residuals = self._leave_one_out()
-        return passage.keep(residuals[:, 0] if self._single else residuals)
-
-    def predict(self, X):
-        """Predict targets.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        y : array of shape (n_samples,) or (n_samples, n_targets)
-            Averages of the training targets.
-        """
-        check_is_fitted(self)
-        passage, X = cross(self, X, reset=False, device=self.device)
-        same_namespace(self, X, attribute="_points", method="predict")
-        Y = self._average(passage, X).to(passage.dtype)
-        return passage.back(Y[:, 0] if self._single else Y)
-
-
-class SingularKernelClassifier(ClassifierMixin, _SingularKernelAverage):
+class SingularKernelClassifier(_SingularKernelAverage, PointAverageClassifier):
     r"""Classification by averages whose weights are infinite at the training points.
 
     It fits every training label, wrong ones included, without solving an equation, and is still
@@ -446,80 +316,3 @@ class SingularKernelClassifier(ClassifierMixin, _SingularKernelAverage):
     >>> bool(model.score(X[1000:], y[1000:]) > 0.9)  # and predicts
     True
     """
-
-    def fit(self, X, y, sample_weight=None):
-        """Keep the samples, and find their dimension if asked for.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Training samples.
-
-        y : array-like of shape (n_samples,)
-            Their classes.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            How often each sample counts in averages. Samples of weight zero are dropped.
-
-        Returns
-        -------
-        self : SingularKernelClassifier
-            The fitted estimator.
-        """
-        self._check_params()
-        passage, X, y = cross(self, X, y, reset=True, device=self.device)
-        classes, labels = encode_labels(y, type(self).__name__)
-        Y = indicators(passage.tensor(labels), len(classes))
-        self._fit_average(passage, X, Y, sample_weight)
-        self.classes_ = classes
-        return self
-
-    def loo_residuals(self):
-        """Return the indicators of the classes minus what is predicted without them.
-
-        At the cost of predicting all training samples.
-
-        Returns
-        -------
-        residuals : array of shape (n_samples, n_classes)
-            NaN for samples of weight zero, and where there are no other samples to predict from.
-        """
-        check_is_fitted(self)
-        passage, residuals = self._leave_one_out()
-        return passage.keep(residuals)
-
-    def predict_proba(self, X):
-        """Predict probabilities of the classes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        probabilities : array of shape (n_samples, n_classes)
-            Averages of the indicators of the classes.
-        """
-        check_is_fitted(self)
-        passage, X = cross(self, X, reset=False, device=self.device)
-        same_namespace(self, X, attribute="_points", method="predict_proba")
-        return passage.back(self._average(passage, X).to(passage.dtype))
-
-    def predict(self, X):
-        """Predict classes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        y : array of shape (n_samples,)
-            The most probable class.
-        """
-        check_is_fitted(self)
-        passage, X = cross(self, X, reset=False, device=self.device)
-        same_namespace(self, X, attribute="_points", method="predict")
-        return decode_labels(passage, self.classes_, self._average(passage, X).argmax(1))
