@@ -77,12 +77,20 @@ def check_option(value: Any, name: str, options: Collection[Any]) -> None:
         raise ValueError(f"{name} must be one of {accepted}; got {value!r}.")
 
 
-def check_auto(value: Any, name: str, check: Callable[..., None], **bounds: Any) -> None:
-    """Check that a parameter is "auto" or passes another check."""
+def check_auto(
+    value: Any,
+    name: str,
+    check: Callable[..., None],
+    *,
+    words: Collection[str] = ("auto",),
+    **bounds: Any,
+) -> None:
+    """Check that a parameter is "auto", or another of a few words, or passes another check."""
     if not isinstance(value, str):
         check(value, name, **bounds)
-    elif value != "auto":
-        raise ValueError(f"{name} must be 'auto' or a number, got {value!r}.")
+    elif value not in words:
+        accepted = ", ".join(repr(word) for word in words)
+        raise ValueError(f"{name} must be {accepted} or a number, got {value!r}.")
 
 
 def check_bounds(value: Any, name: str) -> None:

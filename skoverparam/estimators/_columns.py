@@ -11,12 +11,12 @@ from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 
 from skoverparam._labels import TargetCoding, decode_labels
 
-_MET = 1e-6  # of the largest target
+MET = 1e-6  # of the largest target
 
 
 def are_met(miss, Y):
     """Whether no target is missed by more than 1e-6 of the largest one of its column."""
-    return bool((miss.abs().amax(0) <= _MET * Y.abs().amax(0)).all())
+    return bool((miss.abs().amax(0) <= MET * Y.abs().amax(0)).all())
 
 
 class ColumnRegressor(MultiOutputMixin, RegressorMixin):
