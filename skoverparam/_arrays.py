@@ -163,9 +163,7 @@ def cross(
     return passage, *arrays
 
 
-def cross_targets(
-    estimator: Any, X: Any, y: Any
-) -> tuple[Passage, Any, Any, torch.Tensor, bool]:
+def cross_targets(estimator: Any, X: Any, y: Any) -> tuple[Passage, Any, Any, torch.Tensor, bool]:
     """Validate the training data of a regressor and open the way to torch.
 
     Parameters

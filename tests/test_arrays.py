@@ -165,3 +165,10 @@ def test_a_passage_moves_bools_and_integers_as_they_are():
     passage = Passage(np, None, torch.device("cpu"), torch.float64)
     assert passage.tensor(np.array([True])).dtype == torch.bool
     assert passage.keep(torch.tensor([3])).dtype == np.int64
+
+
+def test_targets_beyond_the_range_of_the_samples_are_refused():
+    X, y = np.ones((2, 1), dtype=np.float32), np.array([0.0, -1e39])
+    with pytest.raises(ValueError, match="y has entries of size 1e\\+39, too large for float32"):
+        cross(Any_(), X, y, reset=True, device="cpu", y_numeric=True)
+    assert len(cross(Any_(), X.astype(float), y, reset=True, device="cpu", y_numeric=True)) == 3

@@ -22,9 +22,10 @@ from torch import Tensor
 FOUND, OUTSIDE, UNDECIDED = 0, 1, 2
 
 _PRICE_BYTES = 2**26
-# A query is moved by that share of the cloud's size, toward its center and at random, while its
-# simplex is searched: on a face between two simplices the method could go in circles.
-_INWARD, _ASIDE = 1e-10, 1e-11
+# A query is moved by that share of its way to a point inside of the hull while its simplex is
+# searched: on a face between two simplices the method could go in circles. Of a query on the
+# border it makes one inside, however thin the hull is.
+_INWARD = 1e-10
 _PIVOTS_PER_DIMENSION = 50
 # From so many dimensions on, hyperplanes that separate queries from the points are looked for
 # first: a step of that costs one product, and most queries are outside.
@@ -67,13 +68,16 @@ def search_simplices(X: Tensor, Q: Tensor, *, left_out: Tensor | None = None) ->
     center, size = X.mean(0), (X - X.mean(0)).abs().max().clamp(min=1e-300)
     Z, targets = (X - center) / size, (Q - center) / size
     generator = torch.Generator().manual_seed(0)
-
-    def noise(shape: tuple[int, ...]) -> Tensor:
-        return torch.rand(shape, generator=generator, dtype=Z.dtype).to(Z.device)
-
-    heights = Z.square().sum(1) + 1e-11 * noise((len(Z),))
-    aside = _ASIDE * (noise((Z.shape[1],)) - 0.5)
-    moved = (1 - _INWARD) * targets + aside
+    noise = torch.rand(len(Z), generator=generator, dtype=Z.dtype).to(Z.device)
+    heights = Z.square().sum(1) + 1e-11 * noise
+    # Heights are squares of distances, and know units; weights do not, and are found in
+    # coordinates in which the points are spread evenly.
+    even = _evening(Z)
+    Z, targets = Z @ even, targets @ even
+    few = torch.randint(len(Z), (Z.shape[1] + 1,), generator=generator)
+    # Halfway from the center, which is inside, to a point in general position.
+    within = Z.mean(0) / 2 + Z[few.to(Z.device)].mean(0) / 2
+    moved = targets + _INWARD * (within - targets)
     width = Z.shape[1] + 1
     vertices = torch.zeros((len(Q), width), dtype=torch.int64, device=Z.device)
     weights, status = Z.new_zeros((len(Q), width)), vertices[:, 0].clone()
@@ -90,15 +94,18 @@ def search_simplices(X: Tensor, Q: Tensor, *, left_out: Tensor | None = None) ->
     return Simplices(vertices, weights, status)
 
 
+def _evening(Z: Tensor) -> Tensor:
+    """Matrix (d, d) that takes centered points (n, d) to coordinates of equal spread."""
+    _, spread, axes = torch.linalg.svd(Z, full_matrices=False)
+    return axes.T * (len(Z) ** 0.5 / spread.clamp(min=1e-12 * float(spread[0])))
+
+
 def _separated(Z: Tensor, targets: Tensor, left_out: Tensor | None) -> Tensor:
     """Find queries (q,) that a hyperplane separates from all points: they are outside.
 
-    The hyperplanes are those of some steps toward the nearest point of the convex hull, in
-    coordinates in which the points are spread evenly; a query that stays may be outside, too.
+    The hyperplanes are those of some steps toward the nearest point of the convex hull; a query
+    that stays may be outside, too.
     """
-    spread, axes = torch.linalg.eigh(Z.T @ Z / len(Z))
-    whiten = axes / spread.clamp(min=1e-12 * float(spread[-1])).sqrt()
-    Z, targets = Z @ whiten, targets @ whiten
     size = Z.square().sum(1).max().sqrt() + targets.square().sum(1).sqrt()
     apart = torch.zeros(len(targets), dtype=torch.bool, device=Z.device)
     nearest = torch.zeros_like(targets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import torch
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin, clone
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
@@ -13,7 +14,7 @@ from skoverparam._arrays import cross, finite_array, same_namespace
 from skoverparam._labels import TargetCoding, decode_labels, encode_labels
 from skoverparam._params import check_flag, check_integer, check_number, make_generator
 from skoverparam._steps import run_steps
-from skoverparam.estimators._base import DocumentedEstimator
+from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
 from skoverparam.optim._bregman import NoProjectionError, bregman_projection
 from skoverparam.optim._linear_descent import (
     Conditioning,
@@ -24,6 +25,9 @@ from skoverparam.optim._linear_descent import (
 from skoverparam.optim._mirrors import Mirror, make_mirror
 
 _INTERPOLATES = 1e-6  # of the largest target
+
+# Steps and rates come from fourth powers of the sizes of data, which must be numbers.
+_LARGEST_SIZE = 1e50
 
 # Newton's method for the Bregman projection takes matrices of this size at most.
 _LARGEST_PROJECTION = 2000
@@ -96,6 +100,8 @@ class _MirrorDescentModel(CallbackSupportMixin, DocumentedEstimator):
         mirror = self._check_params()
         feature_map = None if self.feature_map is None else clone(self.feature_map).fit(X, y)
         Z = self._features(passage, X, feature_map)
+        _check_size(Z, "X" if feature_map is None else "What feature_map makes of X")
+        _check_size(targets, "y")
         X_mean, Y_mean = Z.mean(0), targets.mean(0)
         if not self.fit_intercept:
             X_mean, Y_mean = 0 * X_mean, 0 * Y_mean
@@ -123,9 +129,19 @@ class _MirrorDescentModel(CallbackSupportMixin, DocumentedEstimator):
                 losses.append(step.loss)
                 yield step
 
+        def rounded(coef):
+            """Coefficients and intercept as they are kept."""
+            kept = coef.to(passage.dtype)
+            intercept = (Y_mean - kept.double() @ X_mean).to(passage.dtype)
+            if not bool(torch.isfinite(kept).all() and torch.isfinite(intercept).all()):
+                raise FloatingPointError(
+                    f"Coefficients up to {float(coef.abs().max()):.3g}, or the intercept, do not "
+                    "fit float32, the type of X. Scale X or y, or give X in float64."
+                )
+            return kept, intercept
+
         def attributes(step):
-            coef = step.coef.to(passage.dtype)
-            intercept = (Y_mean - coef.double() @ X_mean).to(passage.dtype)
+            coef, intercept = rounded(step.coef)
             kept = {"feature_map_": feature_map} if feature_map is not None else {}
             return kept | fitted_after(coef, intercept)
 
@@ -150,7 +166,7 @@ class _MirrorDescentModel(CallbackSupportMixin, DocumentedEstimator):
                 f"The residual is {last.residual:.2g} after {n_iter} passes, not "
                 f"tol={self.tol:g}. {remedy}.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         vars(self).update(attributes(last))
         self.n_iter_, self.loss_curve_ = n_iter, losses
@@ -160,8 +176,8 @@ class _MirrorDescentModel(CallbackSupportMixin, DocumentedEstimator):
         scale = float(Y.square().sum()) / (2 * len(Y))
         self.rate_ = measured_rate(losses, conditioning.best, scale)
         self.bregman_distance_ = distance
-        kept = last.coef.to(passage.dtype).double()
-        miss = (Z @ kept.T - Y).abs().amax(0)
+        coef, intercept = rounded(last.coef)
+        miss = ((Z + X_mean) @ coef.double().T + intercept - targets).abs().amax(0)
         self.interpolates_ = bool((miss <= _INTERPOLATES * targets.abs().amax(0)).all())
         return self
 
@@ -184,6 +200,7 @@ class _MirrorDescentModel(CallbackSupportMixin, DocumentedEstimator):
                     f"{(n_targets, n_features)}, got shape {values.shape}."
                 )
             start = passage.tensor(values).double()
+        _check_size(start, "init")
         start = start.expand(n_targets, n_features).contiguous()
         mirror.check_domain(start, "init")
         return start
@@ -206,6 +223,9 @@ class _MirrorDescentModel(CallbackSupportMixin, DocumentedEstimator):
                 size += float(nearest.square().sum())
         except NoProjectionError:
             return None, False
+        except ValueError:
+            # To rounding there is no solution: features that are equal to a few digits.
+            return None, True
         return (off / size) ** 0.5 if size > 0 else off**0.5, True
 
     def _slowness(self, last):
@@ -227,6 +247,16 @@ class _MirrorDescentModel(CallbackSupportMixin, DocumentedEstimator):
         if not isinstance(intercept, float):
             intercept = passage.tensor(intercept).double()
         return passage, Z @ (coef[:, None] if coef.ndim == 1 else coef.T) + intercept
+
+
+def _check_size(values, name):
+    largest = float(values.abs().max())
+    if largest != 0 and not 1 / _LARGEST_SIZE <= largest <= _LARGEST_SIZE:
+        raise ValueError(
+            f"{name} must be zero or of a size from {1 / _LARGEST_SIZE:g} to {_LARGEST_SIZE:g} "
+            f"for mirror descent, got a largest entry of {largest:.3g}. Scale X and y, for "
+            "example by their standard deviations."
+        )
 
 
 class MirrorDescentRegressor(MultiOutputMixin, RegressorMixin, _MirrorDescentModel):
@@ -384,6 +414,7 @@ class MirrorDescentRegressor(MultiOutputMixin, RegressorMixin, _MirrorDescentMod
     True
     """
 
+    @all_or_nothing()
     @with_callbacks
     def fit(self, X, y):
         """Descend from the start.
@@ -556,6 +587,7 @@ class MirrorDescentClassifier(ClassifierMixin, _MirrorDescentModel):
     (True, 3)
     """
 
+    @all_or_nothing()
     @with_callbacks
     def fit(self, X, y):
         """Descend from the start.

@@ -330,7 +330,8 @@ def rate_bound(
     step = least / L if isinstance(learning_rate, str) else learning_rate
     if not step < 2 * least / L:
         return None
-    return 1 - mu * step * (2 * least - step * L) / greatest**2
+    # One division after the other: the square of a large curvature is not a number.
+    return 1 - mu * step * (2 * least - step * L) / greatest / greatest
 
 
 def measured_rate(losses: list[float], best: float, scale: float) -> float | None:

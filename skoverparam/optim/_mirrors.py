@@ -351,8 +351,12 @@ class Diagonal(Mirror):
     scale: Any = 1.0
 
     def __post_init__(self) -> None:
-        if not bool((torch.as_tensor(self.scale) > 0).all()):
-            raise ValueError(f"scale must be positive, got {self.scale!r}.")
+        try:
+            scale = torch.as_tensor(self.scale)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"scale must hold numbers, got {self.scale!r}.") from error
+        if not bool(((scale > 0) & torch.isfinite(scale)).all()):
+            raise ValueError(f"scale must be positive and finite, got {self.scale!r}.")
 
     def to_dual(self, w: Tensor) -> Tensor:
         """Return scale * w."""
@@ -369,6 +373,19 @@ class Diagonal(Mirror):
     def curvature(self, w: Tensor) -> Tensor:
         """Return the scale."""
         return torch.ones_like(w) * self._scale(w)
+
+    def check_domain(self, w: Tensor, name: str = "the weights") -> None:
+        """Raise ValueError unless the scale broadcasts to the shape of the weights."""
+        shape = tuple(torch.as_tensor(self.scale).shape)
+        try:
+            fits = torch.broadcast_shapes(shape, w.shape) == w.shape
+        except RuntimeError:
+            fits = False
+        if not fits:
+            raise ValueError(
+                f"scale must be a number or broadcast to the shape {tuple(w.shape)} of {name}, "
+                f"got shape {shape}."
+            )
 
     def _scale(self, like: Tensor) -> Tensor:
         return torch.as_tensor(self.scale, dtype=like.dtype, device=like.device)

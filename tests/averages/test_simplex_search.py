@@ -86,3 +86,16 @@ def test_no_queries():
     vertices, weights, status = search(np.eye(4)[:, :3], np.zeros((0, 3)))
     assert vertices.shape == weights.shape == (0, 4)
     assert len(status) == 0
+
+
+@pytest.mark.parametrize("d", [2, 4, 6, 8])
+def test_the_border_of_a_thin_hull_is_inside(d):
+    """Features of very different sizes: a query is not moved over a border that is near."""
+    rng = np.random.default_rng(d)
+    X = rng.normal(size=(d + 6, d)) * 10.0 ** -np.linspace(0, 4, d)
+    # Between any two corners of a simplex is its border; here there is no other point.
+    for points in (X, X[: d + 1]):
+        Q = (points[1:] + points[:-1]) / 2
+        vertices, weights, status = search(points, Q)
+        assert (status == FOUND).all()
+        check_coordinates(points, Q, vertices, weights, status)

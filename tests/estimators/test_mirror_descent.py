@@ -387,3 +387,39 @@ def test_bad_input_leaves_what_was_fitted(sparse, params, kind, message):
         model.set_params(**params).fit(X, y)
     assert model.coef_ is before
     np.testing.assert_allclose(model.predict(X), y, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-150, 1e150])
+@pytest.mark.parametrize("what", ["X", "y", "init"])
+def test_sizes_whose_powers_are_no_numbers_are_refused(sparse, what, size):
+    X, y = sparse
+    data = {"X": X, "y": y, "init": np.ones(30)}
+    data[what] = data[what] * size
+    model = MirrorDescentRegressor(mirror="euclidean", init=data["init"])
+    with pytest.raises(ValueError, match=f"{what} must be zero or of a size from 1e-50"):
+        model.fit(data["X"], data["y"])
+
+
+def test_coefficients_beyond_the_range_of_the_samples(sparse):
+    X, y = sparse
+    small, large = (X * 1e-25).astype(np.float32), (y * 1e25).astype(np.float32)
+    model = MirrorDescentRegressor(mirror="euclidean")
+    with pytest.raises(FloatingPointError, match="do not fit float32, the type of X"):
+        model.fit(small, large)
+    assert model.fit(small.astype(float), large).interpolates_
+
+
+def test_a_scale_of_another_shape_is_refused(sparse):
+    model = MirrorDescentRegressor(mirror="diagonal", mirror_params={"scale": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="scale must be a number or broadcast to the shape"):
+        model.fit(*sparse)
+
+
+def test_interpolation_is_that_of_what_is_kept(sparse):
+    """Far from the origin the intercept, rounded to float32, misses what coefficients meet."""
+    X, y = sparse
+    far = (X + 1e6).astype(np.float32)
+    model = MirrorDescentRegressor(mirror="euclidean").fit(far, y)
+    assert abs(model.predict(far) - y).max() > 1e-6 * abs(y).max()
+    assert not model.interpolates_
+    assert MirrorDescentRegressor(mirror="euclidean").fit(far.astype(float), y).interpolates_

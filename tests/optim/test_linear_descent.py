@@ -409,3 +409,8 @@ def test_mirrors_without_a_theory_of_their_steps_are_refused(sparse_problem):
         descend(X, Y, PNorm(3.0), rate="theory")
     with pytest.raises(ValueError, match="needs a mirror of finite curvature.*take all samples"):
         descend(X, Y, PNorm(1.5), rate="theory", batch=2)
+
+
+def test_the_rate_of_a_curvature_without_square():
+    conditioning = Conditioning(smoothness=1.0, pl=1.0, largest_sample=1.0, best=0.0)
+    assert rate_bound(conditioning, (1.0, 1e200), "theory") == 1.0

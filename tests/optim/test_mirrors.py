@@ -125,3 +125,19 @@ def test_domains():
         Diagonal([1.0, 0.0])
     with pytest.raises(ValueError, match="beta must be a positive number, got 0"):
         Hypentropy(0)
+
+
+@pytest.mark.parametrize("scale", [[1.0, 2.0], torch.ones(4, 3)])
+def test_a_diagonal_has_the_shape_of_the_weights(scale):
+    mirror = Diagonal(scale=scale)
+    with pytest.raises(ValueError, match=r"broadcast to the shape \(3,\) of init, got shape"):
+        mirror.check_domain(torch.ones(3), "init")
+    Diagonal(scale=torch.ones(3)).check_domain(torch.ones(4, 3))
+
+
+@pytest.mark.parametrize(
+    ("scale", "kind"), [(float("inf"), ValueError), (-1.0, ValueError), ("a", TypeError)]
+)
+def test_a_diagonal_is_positive_and_finite(scale, kind):
+    with pytest.raises(kind, match="scale must"):
+        Diagonal(scale=scale)
