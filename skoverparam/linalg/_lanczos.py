@@ -1,4 +1,4 @@
-"""Extreme eigenvalues of an operator by a few steps of Lanczos."""
+"""The largest eigenvalue of an operator, by a few steps of Lanczos."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ def largest_eigenvalue(
 
     n_steps : int, default=6
         Products with the operator.
+
+    Returns
+    -------
+    float
+        The estimate.
     """
     n_steps = min(n_steps, len(start))
     basis = [start / torch.linalg.vector_norm(start)]

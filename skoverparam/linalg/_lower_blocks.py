@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from skoverparam.linalg._threads import on_threads
+from skoverparam.linalg._threads import sum_on_threads
 
 # Rows of a block. A factorization multiplies panels of this width, so it must be wide enough for
 # a matrix product to run at full speed, and narrow enough that panels are a small part of it.
@@ -75,13 +77,10 @@ class LowerBlocks:
         """
         # Rows of a product are much faster than columns where there are a few.
         across = V.to(self.dtype).T.contiguous()
-        pairs = list(zip(self.rows, self.blocks, strict=True))
-        device = V.device
-        n_groups = min(torch.get_num_threads() if device.type == "cpu" else 1, len(pairs))
 
-        def add_up(group: list[tuple[slice, Tensor]]) -> Tensor:
+        def add_up(pairs: Sequence[tuple[slice, Tensor]]) -> Tensor:
             out = torch.zeros_like(across)
-            for rows, block in group:
+            for rows, block in pairs:
                 here, there = across[:, rows], out[:, rows]
                 for j in range(0, rows.start, _PRODUCT_COLUMNS):
                     columns = slice(j, min(j + _PRODUCT_COLUMNS, rows.start))
@@ -91,5 +90,5 @@ class LowerBlocks:
                 there += here @ block[:, rows.start :]
             return out
 
-        parts = on_threads(add_up, [pairs[k::n_groups] for k in range(n_groups)], device)
-        return torch.stack(parts).sum(0).T.contiguous()
+        pairs = list(zip(self.rows, self.blocks, strict=True))
+        return sum_on_threads(add_up, pairs, V.device).T.contiguous()

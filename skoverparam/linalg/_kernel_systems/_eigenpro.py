@@ -18,6 +18,7 @@ from skoverparam.linalg._kernel_systems._system import (
     KernelSystem,
     SolverOptions,
     SolverStep,
+    last_of,
     one_weighting_at_a_time,
 )
 
@@ -98,8 +99,7 @@ class EigenPro:
             yield from one_weighting_at_a_time(self._solve, system, options)
 
     def _solve(self, system: KernelSystem, options: SolverOptions) -> SolverStep:
-        *_, last = self._walk(system, options)
-        return last
+        return last_of(self._walk(system, options))
 
     def _walk(self, system: KernelSystem, options: SolverOptions) -> Iterator[SolverStep]:
         matrix, shift = system.matrix, system.shift()

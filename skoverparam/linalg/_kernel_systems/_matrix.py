@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from skoverparam.linalg._kernel_systems._matvec import evaluate, kernel_matvec, tile_bytes
+from skoverparam.linalg._kernel_systems._matvec import (
+    evaluate,
+    for_each,
+    kernel_matvec,
+    takes_threads,
+    tile_bytes,
+)
 from skoverparam.linalg._lower_blocks import LowerBlocks
-from skoverparam.linalg._threads import on_threads
+from skoverparam.linalg._threads import sum_on_threads
 
 # Rows for which a diagonal is read off a small kernel matrix, for kernels that know no better.
 _DIAGONAL_ROWS = 32
@@ -56,8 +62,6 @@ class KernelMatrix:
             self.origin = X[:: max(1, len(X) // _ROWS_OF_MEDIAN)].median(0).values
             X = X - self.origin
         self.kernel = kernel
-        # A function of the user's may not be ready for several threads at once.
-        self._threads = hasattr(kernel, "into")
         self.X = X
         self.n = len(X)
         self.stored: LowerBlocks | None = None
@@ -92,17 +96,12 @@ class KernelMatrix:
         if self.stored is not None and _precise(self.stored.dtype, dtype):
             return self.stored.symmetric_product(V).to(V.dtype)
         across = V.to(dtype).T.contiguous()
-        device = V.device
         side = max(1, int((self._block_bytes / dtype.itemsize) ** 0.5))
-        tiles = list(self._tiles(side))
-        n_groups = 1
-        if device.type == "cpu" and self._threads:
-            n_groups = min(torch.get_num_threads(), len(tiles))
 
-        def add_up(group: list[tuple[slice, slice]]) -> Tensor:
+        def add_up(tiles: Sequence[tuple[slice, slice]]) -> Tensor:
             out = torch.zeros_like(across)
             room = across.new_empty(min(side, self.n) ** 2)
-            for rows, columns in group:
+            for rows, columns in tiles:
                 shape = (rows.stop - rows.start, columns.stop - columns.start)
                 tile = self._tile(rows, columns, room[: shape[0] * shape[1]].view(shape))
                 out[:, rows] += across[:, columns] @ tile.T
@@ -110,9 +109,10 @@ class KernelMatrix:
                     out[:, columns] += across[:, rows] @ tile
             return out
 
-        groups = [tiles[k::n_groups] for k in range(n_groups)]
-        parts = on_threads(add_up, groups, device) if n_groups > 1 else [add_up(groups[0])]
-        return torch.stack(parts).sum(0).T.to(V.dtype).contiguous()
+        tiles = list(self._tiles(side))
+        ours = takes_threads(self.kernel)
+        total = sum_on_threads(add_up, tiles, V.device) if ours else add_up(tiles)
+        return total.T.to(V.dtype).contiguous()
 
     def store(self, dtype: torch.dtype) -> None:
         """Keep the lower triangle, block by block, for the products to come."""
@@ -137,11 +137,7 @@ class KernelMatrix:
 
         # The longest first, so that threads end together.
         work = list(zip(out.rows, out.blocks, strict=True))[::-1]
-        if self._threads:
-            on_threads(fill, work, self.X.device)
-        else:
-            for one in work:
-                fill(one)
+        for_each(self.kernel, fill, work, self.X.device)
         return out
 
     def dense(self, dtype: torch.dtype) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from skoverparam.linalg._threads import on_threads
 
 # kernel(X, Z) -> (n, m); kernel(X) -> (n, n), symmetric with an exact diagonal.
 Kernel = Callable[..., Tensor]
+Item = TypeVar("Item")
 
 # A tile is written by a kernel, which goes through the cores' caches on its own, and then read
 # once by a product: it should stay in the last cache, and be worth the start of a few threads.
@@ -69,14 +70,24 @@ def kernel_matvec(
             tile = evaluate(kernel, x, z, room[: len(x) * len(z)].view(len(x), len(z)))
             there += (across[:, j : j + width] @ tile.to(V.dtype).T).T
 
-    starts = list(range(0, n, rows))
-    if hasattr(kernel, "into"):
-        on_threads(add_up, starts, X.device)
-    else:
-        # A function of the user's may not be ready for several threads at once.
-        for i in starts:
-            add_up(i)
+    for_each(kernel, add_up, range(0, n, rows), X.device)
     return out if V.ndim == 2 else out[:, 0]
+
+
+def takes_threads(kernel: Any) -> bool:
+    """Whether several threads may call a kernel: a function of the user's may not be ready."""
+    return hasattr(kernel, "into")
+
+
+def for_each(
+    kernel: Any, function: Callable[[Item], None], items: Sequence[Item], device: torch.device
+) -> None:
+    """Call a function that evaluates a kernel on items, side by side if the kernel allows."""
+    if takes_threads(kernel):
+        on_threads(function, items, device)
+    else:
+        for item in items:
+            function(item)
 
 
 def evaluate(kernel: Any, X: Tensor, Z: Tensor | None, out: Tensor) -> Tensor:

@@ -26,16 +26,12 @@ _RESIDUALS = 3
 _CORRECTIONS = 4
 # A matrix of this size is kept beside its factor: residuals, and other ridges, are cheap then.
 _KEPT_BYTES = 2**29
-# Passes of stochastic gradients.
-_PASSES = 15
 # Solvers that can say what leaving one out does.
 _WITH_LOO = ("cholesky", "eigh")
 # A preconditioner of a smaller rank is not worth the name.
 _LEAST_RANK = 20
-# Passes of EigenPro over all pairs, and of conjugate gradients over the centers.
+# Passes of EigenPro over all pairs.
 _PASSES = 25
-_CENTERED_PASSES = 22
-_EXACT = ("cholesky", "eigh")
 
 
 class Candidate(NamedTuple):
@@ -304,19 +300,14 @@ def make_plan(
     if loo and not set(allowed) & set(_WITH_LOO):
         raise ValueError(
             f"loo=True needs solver='auto', {' or '.join(map(repr, _WITH_LOO))}, got "
-            f"{allowed[0]!r}."
+            f"{allowed[0]!r}: leave-one-out residuals come from a factor."
         )
     of_solver = [
         one
         for one in found
         if one.solver in allowed
-        and not (loo and (one.precision != "float64" or one.solver not in _EXACT))
+        and not (loo and (one.precision != "float64" or one.solver not in _WITH_LOO))
     ]
-    if not of_solver:
-        raise ValueError(
-            "loo=True needs the solver 'auto', 'cholesky' or 'eigh', got "
-            f"{' or '.join(map(repr, allowed))}: leave-one-out residuals come from a factor."
-        )
     fitting = [one for one in of_solver if one.n_bytes <= budget]
     if not fitting:
         least = min(of_solver, key=lambda one: one.n_bytes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +17,7 @@ from skoverparam.linalg._kernel_systems._system import (
     Solver,
     SolverOptions,
     SolverStep,
+    last_of,
 )
 
 
@@ -122,8 +122,9 @@ class KernelSolution:
             Targets.
 
         weights : array-like of shape (n,) or (n, c), default=None
-            Weights of their squared errors. A Cholesky factor, and eigenvectors, serve for the
-            same weights only; for others they are made again.
+            Positive weights of their squared errors; None is 1 everywhere, whatever the first
+            targets had. A Cholesky factor, and eigenvectors, serve for the same weights only;
+            for others they are made again.
 
         Returns
         -------
@@ -137,7 +138,9 @@ class KernelSolution:
             )
         targets = (Y if Y.ndim == 2 else Y[:, None]).double()
         if weights is not None:
-            weights = weights_columns(self._tensor(weights, "weights"))
+            weights = self._tensor(weights, "weights")
+            check_weights(weights, Y)
+            weights = weights_columns(weights)
         return self._again(replace(self._system, targets=targets, weights=weights), Y.ndim == 1)
 
     def at_ridge(self, ridge: float) -> KernelSolution:
@@ -210,7 +213,7 @@ class KernelSolution:
 
     def _again(self, system: KernelSystem, flat: bool) -> KernelSolution:
         walk = self._solver if self._prepared is None else self._prepared.steps
-        last = deque(walk(system, self._options), maxlen=1).pop()
+        last = last_of(walk(system, self._options))
         solution = self.of(system, self._options, last, self.plan, self._solver)
         if self._enter is None or self._leave is None:
             return solution
@@ -221,6 +224,17 @@ class KernelSolution:
 
     def _back(self, values: Tensor) -> Any:
         return values if self._leave is None else self._leave(values)
+
+
+def check_weights(weights: Tensor, Y: Tensor) -> None:
+    """Refuse weights that are not positive, or neither one for each row nor for each target."""
+    if tuple(weights.shape) not in ((len(Y),), tuple(Y.shape)):
+        raise ValueError(
+            f"weights must have shape ({len(Y)},) or that of Y, {tuple(Y.shape)}, got "
+            f"{tuple(weights.shape)}."
+        )
+    if not bool((weights > 0).all()):
+        raise ValueError(f"weights must be positive, got {float(weights.min()):g} among them.")
 
 
 def weights_columns(weights: Tensor | None) -> Tensor | None:

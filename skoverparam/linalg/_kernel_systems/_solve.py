@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,6 +32,7 @@ from skoverparam.linalg._kernel_systems._system import (
     Solver,
     SolverOptions,
     SolverStep,
+    last_of,
 )
 
 _SOLVERS: dict[str, Solver] = {
@@ -47,9 +47,6 @@ SOLVERS = tuple(_SOLVERS)
 _NOT_THERE = ("slow", "stalled", "max_iter")
 # What "auto" chooses from.
 _AUTO = ("cholesky", "pcg")
-
-
-Step = TypeVar("Step")
 
 
 class KernelStep(NamedTuple):
@@ -112,7 +109,7 @@ def kernel_solve(
         memory_budget=memory_budget,
         generator=generator,
     )
-    solution = _last(walk).solution
+    solution = last_of(walk).solution
     assert solution is not None
     return solution
 
@@ -275,7 +272,3 @@ def _for_candidate(options: SolverOptions, chosen: Candidate, plan: KernelPlan) 
 
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
-
-
-def _last(walk: Iterator[Step]) -> Step:
-    return deque(walk, maxlen=1).pop()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ class SolverStep(NamedTuple):
     Attributes
     ----------
     coef : Tensor of shape (n, c) or (m, c), float64
-        Dual coefficients, of all points or of the centers.
+        Dual coefficients, of all points or of the centers. The next step may overwrite them.
 
     n_iter : int
         Passes over the matrix so far; 0 for a direct solver.
@@ -175,6 +176,12 @@ class Prepared(Protocol):
 
 
 Solver = Callable[[KernelSystem, SolverOptions], Iterator[SolverStep]]
+Step = TypeVar("Step")
+
+
+def last_of(walk: Iterator[Step]) -> Step:
+    """Walk to the end without keeping the steps, whose coefficients may be large."""
+    return deque(walk, maxlen=1).pop()
 
 
 def one_weighting_at_a_time(
@@ -182,7 +189,7 @@ def one_weighting_at_a_time(
     system: KernelSystem,
     options: SolverOptions,
 ) -> Iterator[SolverStep]:
-    """Let a direct solver, which needs one diagonal, go through targets of different weights."""
+    """Let a solver that needs one diagonal go through targets of different weights."""
     weights = system.weights
     if weights is None or weights.shape[1] == 1 or system.ridge == 0:
         yield solve(system, options)
@@ -211,9 +218,9 @@ def one_weighting_at_a_time(
             yield SolverStep(coef, n_iter=k + 1, residual=float(residual.max()))
     yield SolverStep(
         coef,
-        n_iter=0,
+        n_iter=sum(step.n_iter for step in found),
         residual=float(residual.max()),
-        status="solved",
+        status=next((step.status for step in found if step.status != "solved"), "solved"),
         jitter=max(step.jitter for step in found),
         condition_estimate=max(step.condition_estimate for step in found),
         true_residual=residual,

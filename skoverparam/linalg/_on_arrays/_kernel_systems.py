@@ -19,7 +19,7 @@ from skoverparam._params import (
 from skoverparam.linalg import _rp_cholesky
 from skoverparam.linalg._kernel_systems import _matvec, _solve
 from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
-from skoverparam.linalg._kernel_systems._solution import KernelSolution
+from skoverparam.linalg._kernel_systems._solution import KernelSolution, check_weights
 from skoverparam.linalg._on_arrays._designs import check_design
 
 
@@ -182,7 +182,7 @@ def kernel_solve(
     check_design(points, targets, names=("X", "Y"))
     if weights is not None:
         weights = enter(weights, "weights")
-        _check_sample_weights(weights, targets)
+        check_weights(weights, targets)
     solution = _solve.kernel_solve(
         _on_tensors(kernel),
         points,
@@ -401,13 +401,3 @@ def _on_tensors(kernel: Any) -> Any:
         return K.to(X.dtype)
 
     return values
-
-
-def _check_sample_weights(weights: Tensor, Y: Tensor) -> None:
-    if tuple(weights.shape) not in ((len(Y),), tuple(Y.shape)):
-        raise ValueError(
-            f"weights must have shape ({len(Y)},) or that of Y, {tuple(Y.shape)}, got "
-            f"{tuple(weights.shape)}."
-        )
-    if not bool((weights > 0).all()):
-        raise ValueError(f"weights must be positive, got {float(weights.min()):g} among them.")

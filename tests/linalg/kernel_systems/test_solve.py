@@ -522,3 +522,38 @@ def test_bad_arguments_of_a_solution():
         found.solve(np.ones(3))
     with pytest.raises(ValueError, match="X must have two dimensions and 2 columns"):
         found.predict(np.ones((3, 4)))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [(-np.ones(40), "weights must be positive, got -1"), (np.ones(7), r"weights must have shape")],
+)
+def test_weights_of_other_targets_are_checked_like_those_of_the_first(weights, message):
+    X = np.linspace(0, 1, 40)[:, None]
+    solution = kernel_solve(gaussian, X, X[:, 0], ridge=1e-3, random_state=0)
+    with pytest.raises(ValueError, match=message):
+        solution.solve(X[:, 0], weights=weights)
+
+
+def test_targets_of_different_weights_count_all_passes_and_say_if_one_failed():
+    n = 60
+    draws = generator()
+    X = torch.randn(n, 3, generator=draws, dtype=torch.float64)
+    Y = torch.randn(n, 2, generator=draws, dtype=torch.float64)
+    weights = 0.5 + torch.rand(n, 2, generator=draws, dtype=torch.float64)
+    solution = solve(
+        RadialKernel("laplace"),
+        X,
+        Y,
+        ridge=0.1,
+        weights=weights,
+        solver="eigenpro",
+        tol=1e-12,
+        max_iter=3,
+        memory_budget=GIB,
+        generator=draws,
+    )
+    # Three passes for each of two weightings, none of which can reach such a tolerance.
+    assert solution.n_iter == 6
+    assert not solution.converged
+    assert "max_iter" in solution.remark
