@@ -36,6 +36,10 @@ class Measure:
             iterations=1,
         )
 
+    def at_size(self, curve, size):
+        """Make the row a point of a scaling curve: seconds over size, one line a contender."""
+        self._benchmark.extra_info.update(curve=curve, size=size)
+
     def note(self, **figures):
         """Add figures of merit, such as an error, to the row."""
         merits = self._benchmark.extra_info.setdefault("figures", {})

@@ -7,6 +7,12 @@ from collections import defaultdict
 from importlib.metadata import version
 from pathlib import Path
 
+import matplotlib as mpl
+import numpy as np
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
 LIBRARIES = ("skoverparam", "torch", "scikit-learn", "numpy", "scipy")
 
 INTRODUCTION = """\
@@ -23,6 +29,8 @@ def tasks_of(results):
     tasks = defaultdict(dict)
     for measured in results["benchmarks"]:
         info = measured["extra_info"]
+        if "curve" in info:
+            continue
         tasks[measured["group"]][info["contender"]] = (
             measured["stats"]["median"],
             info.get("figures", {}),
@@ -51,6 +59,66 @@ def rows_of(task, contenders):
         yield [*ours, name, f"{peer_seconds:.3g}", described(peer_figures), ratio]
 
 
+def curves_of(results):
+    """Group the points of the scaling plots: {curve: {contender: [(size, seconds)]}}."""
+    curves = defaultdict(lambda: defaultdict(list))
+    for measured in results["benchmarks"]:
+        info = measured["extra_info"]
+        if "curve" in info:
+            point = info["size"], measured["stats"]["median"]
+            curves[info["curve"]][info["contender"]].append(point)
+    return curves
+
+
+def slope(points):
+    """Exponent e of seconds = size^e, by least squares of the logarithms."""
+    sizes, seconds = np.log(np.array(points).T)
+    return np.polyfit(sizes, seconds, 1)[0]
+
+
+def draw(curves, path):
+    """One panel for each curve, both axes logarithmic, slopes in the legends."""
+    rows = -(-len(curves) // 2)
+    figure, axes = plt.subplots(rows, 2, figsize=(9, 3.2 * rows), layout="constrained")
+    for ax, (curve, contenders) in zip(axes.flat, curves.items(), strict=False):
+        for name, points in contenders.items():
+            sizes, seconds = zip(*points, strict=True)
+            ax.loglog(sizes, seconds, "o-", label=f"{name}: slope {slope(points):.1f}")
+        what, _, unit = curve.rpartition(", by ")
+        ax.set(title=what, xlabel=unit, ylabel="seconds")
+        ax.set_xticks(sizes, labels=map(str, sizes))
+        ax.minorticks_off()
+        ax.legend(frameon=False, fontsize="small")
+    for ax in axes.flat[len(curves) :]:
+        ax.remove()
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, dpi=80)
+
+
+def scaling(curves):
+    """The section on scaling as lines of Markdown."""
+    lines = [
+        "",
+        "## How time grows",
+        "",
+        "![Seconds over size](images/scaling.png)",
+        "",
+        "The slope e of seconds = size^e, fitted to all sizes, and the ratio at the largest.",
+        "",
+        "| task | sizes | | slope | seconds at the largest | ratio |",
+        "|---|---|---|---:|---:|---:|",
+    ]
+    for curve, contenders in curves.items():
+        ours = contenders["ours"][-1][1] if "ours" in contenders else float("nan")
+        for name, points in contenders.items():
+            sizes = f"{points[0][0]} to {points[-1][0]}"
+            last = points[-1][1]
+            ratio = "" if name == "ours" else f"{last / ours:.2g}x"
+            row = (curve, sizes, name, f"{slope(points):.2f}", f"{last:.3g}", ratio)
+            lines.append(f"| {' | '.join(row)} |")
+    return lines
+
+
 def page(results):
     """The whole page as Markdown."""
     machine = results["machine_info"]
@@ -66,10 +134,21 @@ def page(results):
     ]
     for task, contenders in tasks_of(results).items():
         lines += [f"| {' | '.join(row)} |" for row in rows_of(task, contenders)]
-    return "\n".join(lines) + "\n"
+    if curves := curves_of(results):
+        lines += scaling(curves)
+    return "\n".join([*lines, "", *elsewhere()]) + "\n"
+
+
+def elsewhere():
+    """Peers that need an environment of their own, as they were measured there."""
+    path = Path(__file__).parent / "elsewhere.md"
+    return path.read_text(encoding="utf-8").rstrip().splitlines() if path.exists() else []
 
 
 if __name__ == "__main__":
     source, target = map(Path, sys.argv[1:])
-    target.write_text(page(json.loads(source.read_text(encoding="utf-8"))), encoding="utf-8")
+    results = json.loads(source.read_text(encoding="utf-8"))
+    target.write_text(page(results), encoding="utf-8")
+    if curves := curves_of(results):
+        draw(curves, target.parent / "images" / "scaling.png")
     print(f"Wrote {target}")
