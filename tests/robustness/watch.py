@@ -1,0 +1,117 @@
+"""A watch over one input: its time, the user's global state, and how it may end.
+
+An estimator may answer, or refuse with an error that names the cause. It may warn where its
+documentation says so. It may not crash, hang, answer nonsense, or leave traces.
+"""
+
+import contextlib
+import re
+import signal
+import time
+import warnings
+from collections import Counter, defaultdict
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+REFUSALS = (ValueError, TypeError, MemoryError)
+
+# How many inputs of every estimator were answered, and how many refused.
+outcomes = defaultdict(Counter)
+
+
+class Refused(Exception):
+    """The estimator refused the input, and said why: the example ends here."""
+
+
+@contextlib.contextmanager
+def watch(estimator, *, seconds=60.0, warns=(ConvergenceWarning, UserWarning)):
+    """Watch over everything that is done with an estimator for one input.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Named in the tally.
+
+    seconds : float, default=60.0
+        More than this is a hang.
+
+    warns : tuple of warning categories
+        What may be warned about. RuntimeWarning, numpy's voice for overflow, never may be.
+    """
+    name = type(estimator).__name__
+    before = _global_state()
+    start = time.monotonic()
+    with warnings.catch_warnings(record=True) as caught, _alarm(name, seconds):
+        warnings.simplefilter("always")
+        try:
+            yield
+            outcomes[name]["warned" if caught else "answered"] += 1
+        except Refused:
+            outcomes[name]["refused"] += 1
+    assert time.monotonic() - start < seconds, f"{name} took {time.monotonic() - start:.0f} s"
+    for warning in caught:
+        what = f"{name} warned: {warning.category.__name__} {warning.message}"
+        assert issubclass(warning.category, warns), what
+        assert not issubclass(warning.category, (RuntimeWarning, DeprecationWarning)), what
+        assert len(str(warning.message)) > 20, f"too few words: {what}"
+    changed = [what for what, same in _same_state(before).items() if not same]
+    assert not changed, f"{name} changed {' and '.join(changed)}"
+
+
+def attempt(function, *args, about, **kwargs):
+    """Call a function; an error that names its cause ends the example as refused.
+
+    Parameters
+    ----------
+    function : callable
+        Such as ``estimator.fit``.
+
+    *args, **kwargs
+        Its arguments.
+
+    about : str
+        Regular expression: what such an error may be about.
+    """
+    try:
+        return function(*args, **kwargs)
+    except REFUSALS as error:
+        text = str(error)
+        if not re.search(about, text):
+            message = f"{type(error).__name__} names no cause: {text!r}"
+            raise AssertionError(message) from error
+        raise Refused(text) from error
+
+
+def _global_state():
+    return np.random.get_state(), torch.random.get_rng_state(), torch.get_num_threads()
+
+
+def _same_state(before):
+    numpy_state, torch_state, threads = _global_state()
+    return {
+        "numpy's global random state": numpy_state[2:] == before[0][2:]
+        and np.array_equal(numpy_state[1], before[0][1]),
+        "torch's global random state": torch.equal(torch_state, before[1]),
+        "the number of torch threads": threads == before[2],
+    }
+
+
+@contextlib.contextmanager
+def _alarm(name, seconds):
+    """Raise in the main thread after so many seconds, where the system has such alarms."""
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+
+    def ring(signum, frame):
+        raise AssertionError(f"{name} hangs: more than {seconds:g} s")
+
+    previous = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
