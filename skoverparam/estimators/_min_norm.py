@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from sklearn.base import MultiOutputMixin, RegressorMixin, clone
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from skoverparam._arrays import cross, finite_array, same_namespace, sample_weights
+from skoverparam._arrays import cross, cross_targets, finite_array, same_namespace
 from skoverparam._params import check_flag, check_integer, check_number, check_option
-from skoverparam.estimators._base import DocumentedEstimator
+from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
+from skoverparam.estimators._columns import (
+    ColumnRegressor,
+    Samples,
+    are_met,
+    fitted_columns,
+    kept_columns,
+)
 from skoverparam.linalg._minimum_norm import SOLVERS, default_rcond, minimum_norm, relative_size
 from skoverparam.linalg._minimum_norm_path import solutions
 from skoverparam.linalg._scaled_design import scaled_design
-
-_INTERPOLATES = 1e-6  # of the largest target
 
 # Named spectra; theory.spectrum makes others.
 _SPECTRA = {"isotropic": np.ones, "power": lambda k: 1.0 / np.arange(1, k + 1)}
 
 
-class MinNormRegressor(MultiOutputMixin, RegressorMixin, DocumentedEstimator):
+class MinNormRegressor(ColumnRegressor, DocumentedEstimator):
     r"""Linear regression by the least squares solution of smallest norm.
 
     With fewer features than samples this is ordinary least squares. With more, it interpolates:
@@ -171,6 +174,7 @@ class MinNormRegressor(MultiOutputMixin, RegressorMixin, DocumentedEstimator):
         self.feature_weights = feature_weights
         self.device = device
 
+    @all_or_nothing()
     def fit(self, X, y, sample_weight=None):
         """Find the coefficients.
 
@@ -191,7 +195,7 @@ class MinNormRegressor(MultiOutputMixin, RegressorMixin, DocumentedEstimator):
             The fitted estimator.
         """
         self._check_params()
-        passage, data = self._cross(X, y, sample_weight)
+        passage, data, single = self._cross(X, y, sample_weight)
         design = self._design(passage, data)
         solver = "svd" if self.solver == "auto" else self.solver
         used = design.Z[:, : self.n_features_used]
@@ -200,43 +204,17 @@ class MinNormRegressor(MultiOutputMixin, RegressorMixin, DocumentedEstimator):
         coef = design.coefficients(found.coef, data.X.shape[1]).to(passage.dtype)
         intercept = (design.Y_mean - design.X_mean @ coef.double()).to(passage.dtype)
         miss = data.Y - data.X @ coef.double() - intercept.double()
-        kept = {
+        numbers = {
             "intercept_": intercept,
             "coef_norm_": found.norm,
             "residual_": relative_size(miss, data.Y),
         }
-        for name, values in kept.items():
-            setattr(self, name, float(values[0]) if data.single else passage.keep(values))
-        self.coef_ = passage.keep(coef[:, 0] if data.single else coef.T.contiguous())
+        vars(self).update(kept_columns(passage, coef, numbers, single=single))
         values = found.singular_values
         self.singular_values_ = None if values is None else passage.keep(values.to(passage.dtype))
         self.rank_, self.rcond_ = found.rank, found.rcond
-        met = miss.abs().amax(0) <= _INTERPOLATES * data.Y.abs().amax(0)
-        self.interpolates_ = bool(met.all())
+        self.interpolates_ = are_met(miss, data.Y)
         return self
-
-    def predict(self, X):
-        """Predict targets.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        y : array of shape (n_samples,) or (n_samples, n_targets)
-            Predicted targets.
-        """
-        check_is_fitted(self)
-        passage, X = cross(self, X, reset=False, device=self.device)
-        same_namespace(self, X, attribute="coef_", method="predict")
-        intercept = self.intercept_
-        if not isinstance(intercept, float):
-            intercept = passage.tensor(intercept).double()
-        coef = passage.tensor(self.coef_).double()
-        y = passage.tensor(X).double() @ (coef if coef.ndim == 1 else coef.T) + intercept
-        return passage.back(y.to(passage.dtype))
 
     @property
     def path_parameters(self):
@@ -283,7 +261,7 @@ class MinNormRegressor(MultiOutputMixin, RegressorMixin, DocumentedEstimator):
         check_option(param_name, "param_name", self.path_parameters)
         # What validation leaves behind is left on a clone.
         model = clone(self)
-        passage, data = model._cross(X, y)
+        passage, data, single = model._cross(X, y)
         _, X_test = cross(model, X_test, reset=False, device=self.device)
         design = self._design(passage, data)
         axis = "samples" if param_name == "n_samples" else "features"
@@ -303,7 +281,7 @@ class MinNormRegressor(MultiOutputMixin, RegressorMixin, DocumentedEstimator):
         for part in solutions(Z, design.Y, distinct, axis=axis, rcond=rcond, readout=readout):
             y_test[part.places] = part.image.movedim(1, 0)
         y_test = y_test[[distinct.index(size) for size in sizes]] + design.Y_mean
-        return passage.back((y_test[..., 0] if data.single else y_test).to(passage.dtype))
+        return passage.back((y_test[..., 0] if single else y_test).to(passage.dtype))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -324,18 +302,16 @@ class MinNormRegressor(MultiOutputMixin, RegressorMixin, DocumentedEstimator):
         return isinstance(self.directions, str) and self.directions == "principal"
 
     def _cross(self, X, y, sample_weight=None):
-        passage, X, y = cross(
-            self, X, y, reset=True, device=self.device, multi_output=True, y_numeric=True
-        )
-        X, Y = (passage.tensor(array).double() for array in (X, y))
-        single = Y.ndim == 1
-        Y = Y[:, None] if single else Y
-        weights = X.new_ones(len(X))
-        if sample_weight is not None:
-            weights = passage.tensor(sample_weights(sample_weight, len(X)))
-            kept = weights > 0
-            X, Y, weights = X[kept], Y[kept], weights[kept]
-        return passage, _Samples(X, Y, weights, single)
+        passage, X, _, Y, single = cross_targets(self, X, y)
+        return passage, Samples.of(passage, X, Y, sample_weight), single
+
+    def _outputs(self, X, method):
+        check_is_fitted(self)
+        passage, X = cross(self, X, reset=False, device=self.device)
+        same_namespace(self, X, attribute="coef_", method=method)
+        coef, intercept = fitted_columns(self, passage)
+        outputs = passage.tensor(X).double() @ coef + intercept
+        return passage, outputs[:, 0] if self.coef_.ndim == 1 else outputs
 
     def _n_directions(self, data):
         n, d = data.X.shape
@@ -373,15 +349,6 @@ class MinNormRegressor(MultiOutputMixin, RegressorMixin, DocumentedEstimator):
             spectrum=spectrum,
             feature_weights=weights,
         )
-
-
-class _Samples(NamedTuple):
-    """Training samples that count, as tensors in float64."""
-
-    X: object
-    Y: object
-    weights: object
-    single: bool
 
 
 def _spectrum(spectrum, count):
