@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ._entries import Entries
+from skoverparam.completion._entries import Entries
 
 _ROUNDS = 50
 # Stop when no variance changes by more than this share of itself.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from skoverparam.completion._entries import Entries, find_entries
+from skoverparam.completion._id_kernels import BiasKernel, Network, exact_kernel
+from skoverparam.completion._profiles import Profiles, inner_products
 from skoverparam.linalg._rp_cholesky import rp_cholesky
-
-from ._entries import Entries, find_entries
-from ._id_kernels import BiasKernel, Network, exact_kernel
-from ._profiles import Profiles, inner_products
 
 
 class Combinations:

@@ -7,10 +7,15 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ._entries import Entries
-from ._id_kernels import BiasKernel, Network, exact_kernel
-from ._low_rank_pairs import pair_covariances
-from ._profiles import Profiles, inner_products, profiles_from_coordinates, sparse_times_dense
+from skoverparam.completion._entries import Entries
+from skoverparam.completion._id_kernels import BiasKernel, Network, exact_kernel
+from skoverparam.completion._low_rank_pairs import pair_covariances
+from skoverparam.completion._profiles import (
+    Profiles,
+    inner_products,
+    profiles_from_coordinates,
+    sparse_times_dense,
+)
 
 # Requested ids of a side whose kernel rows are in memory at once.
 _PART = 1024

@@ -7,11 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from skoverparam.completion._entries import Entries
+from skoverparam.completion._profiles import Profiles, inner_products, profiles_from_coordinates
 from skoverparam.kernels._fully_connected import cosine_ntk_
 from skoverparam.linalg._rp_cholesky import rp_cholesky
-
-from ._entries import Entries
-from ._profiles import Profiles, inner_products, profiles_from_coordinates
 
 
 class IdFeatures(NamedTuple):

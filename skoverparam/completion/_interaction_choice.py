@@ -8,11 +8,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from skoverparam.completion._entries import Entries
+from skoverparam.completion._interactions import (
+    Known,
+    Posed,
+    Settings,
+    finish,
+    know,
+    pose,
+    predict,
+)
+from skoverparam.completion._profiles import Profiles
 from skoverparam.linalg._shifted_conjugate_gradients import shifted_conjugate_gradients
-
-from ._entries import Entries
-from ._interactions import Known, Posed, Settings, finish, know, pose, predict
-from ._profiles import Profiles
 
 # Ridges: with every other setting those near the best so far are tried, too. One system gives
 # them all, for the price of the smallest.

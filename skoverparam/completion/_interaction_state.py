@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from ._combinations import Combinations
-from ._entries import Entries
-from ._exact_pairs import ExactPairs
-from ._id_kernels import BiasKernel, IdKernel, Network
-from ._interactions import Interactions
-from ._low_rank_pairs import LowRankPairs
-from ._profiles import Profiles
+from skoverparam.completion._combinations import Combinations
+from skoverparam.completion._entries import Entries
+from skoverparam.completion._exact_pairs import ExactPairs
+from skoverparam.completion._id_kernels import BiasKernel, IdKernel, Network
+from skoverparam.completion._interactions import Interactions
+from skoverparam.completion._low_rank_pairs import LowRankPairs
+from skoverparam.completion._profiles import Profiles
 
 _KINDS = {"exact": ExactPairs, "low_rank": LowRankPairs, "combinations": Combinations}
 

@@ -17,14 +17,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skoverparam.linalg._conjugate_gradients import conjugate_gradients
-from skoverparam.linalg._shifted_conjugate_gradients import shifted_conjugate_gradients
-
-from ._bias_components import BiasComponents, estimate_bias_components
-from ._combinations import Combinations, combine
-from ._entries import Entries
-from ._exact_pairs import ExactPairs
-from ._id_kernels import (
+from skoverparam.completion._bias_components import BiasComponents, estimate_bias_components
+from skoverparam.completion._combinations import Combinations, combine
+from skoverparam.completion._entries import Entries
+from skoverparam.completion._exact_pairs import ExactPairs
+from skoverparam.completion._id_kernels import (
     BiasKernel,
     IdFeatures,
     Network,
@@ -33,8 +30,10 @@ from ._id_kernels import (
     mix_features,
     mix_side_alone,
 )
-from ._low_rank_pairs import LowRankPairs
-from ._profiles import Profiles
+from skoverparam.completion._low_rank_pairs import LowRankPairs
+from skoverparam.completion._profiles import Profiles
+from skoverparam.linalg._conjugate_gradients import conjugate_gradients
+from skoverparam.linalg._shifted_conjugate_gradients import shifted_conjugate_gradients
 
 EntryKernel = ExactPairs | LowRankPairs | Combinations
 

@@ -7,9 +7,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ._entries import Entries, find_entries
-from ._id_kernels import BiasKernel, IdKernel, Network
-from ._profiles import Profiles, profiles_from_coordinates, sparse_times_dense
+from skoverparam.completion._entries import Entries, find_entries
+from skoverparam.completion._id_kernels import BiasKernel, IdKernel, Network
+from skoverparam.completion._profiles import (
+    Profiles,
+    profiles_from_coordinates,
+    sparse_times_dense,
+)
 
 # Combinations of ids predicted at once.
 _PART = 2**14

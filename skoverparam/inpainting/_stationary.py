@@ -19,6 +19,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skoverparam.inpainting._masked_systems import (
+    FastKernel,
+    MaskedSystems,
+    Sweep,
+    centered,
+    relative_norms,
+    sharing,
+)
 from skoverparam.kernels._convolutional import (
     BlockCirculantKernel,
     DenseKernel,
@@ -32,15 +40,6 @@ from skoverparam.linalg._circulant import (
     fast_length,
     plus_constant,
     window_product,
-)
-
-from ._masked_systems import (
-    FastKernel,
-    MaskedSystems,
-    Sweep,
-    centered,
-    relative_norms,
-    sharing,
 )
 
 # Products between two float64 residuals; few where held-out pixels are looked at after each.

@@ -25,8 +25,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ._activations import Activation, DualPair, LeakyReLU, ReLU
-from ._convolutional_layers import (
+from skoverparam.kernels._activations import Activation, DualPair, LeakyReLU, ReLU
+from skoverparam.kernels._convolutional_layers import (
     Conv,
     Downsample,
     Extent,
@@ -39,7 +39,7 @@ from ._convolutional_layers import (
     is_circular,
     is_nearest,
 )
-from ._pixel_pairs import (
+from skoverparam.kernels._pixel_pairs import (
     BlockCirculantKernel,
     DenseKernel,
     DensePairs,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ._activations import Activation, resolve
+from skoverparam.kernels._activations import Activation, resolve
 
 # Every output pixel of a circular upsampling is a weighted sum of input pixels; by its parity,
 # (offset from the input pixel in whose place it lies, weight).

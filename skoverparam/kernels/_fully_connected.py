@@ -20,9 +20,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from skoverparam.kernels._activations import Activation, Block, one, resolve
 from skoverparam.linalg._threads import on_threads
-
-from ._activations import Activation, Block, one, resolve
 
 # Five buffers of a tile live at once, 1.3 MB in float64: the second cache level of a core. Below
 # 32768 elements torch runs an operation on the thread that calls it, so each thread works through

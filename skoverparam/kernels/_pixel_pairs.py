@@ -17,9 +17,8 @@ from typing import ClassVar, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from skoverparam.kernels._convolutional_layers import Sources, Upsample
 from skoverparam.linalg._threads import on_threads
-
-from ._convolutional_layers import Sources, Upsample
 
 # Torch runs an operation on fewer elements on the thread that calls it.
 _SERIAL = 32768

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ._circulant import Window
+from skoverparam.linalg._circulant import Window
 
 # Displacements that fit the bits of one integer.
 _WORD = 62
