@@ -13,11 +13,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from skoverparam.linalg._jittered_cholesky import jittered_cholesky
+
 # Padded entries of a batch of systems: large enough to amortize a call, small enough for the cache
 # level that the factorization works in.
 _BATCH_ENTRIES = 2**22
-
-_JITTER_STEPS = 12
 
 
 class MaskedSolution(NamedTuple):
@@ -92,7 +92,7 @@ def solve_masked_rows(
         )
         # Padding has a zero row and column: a one on its diagonal makes it a unit block.
         K.diagonal(dim1=1, dim2=2).add_(torch.where(batch.valid, own, torch.ones_like(own)))
-        L, added = _factorize(K)
+        L, added = jittered_cholesky(K, "The column kernel")
         jitter = max(jitter, added)
         # (systems, unknowns, rows of that system)
         rhs = Y[batch.rows[:, None, :], batch.columns[:, :, None]] * batch.valid[:, :, None]
@@ -156,27 +156,6 @@ def _parts(order: Tensor, size: Tensor, sharing: Tensor) -> Iterator[Tensor]:
             begin, new_largest, new_widest = position, s, c
         largest, widest = new_largest, new_widest
     yield order[begin:]
-
-
-def _factorize(K: Tensor) -> tuple[Tensor, float]:
-    """Cholesky factors of a batch, with the least jitter of a decimal ladder where it fails."""
-    L, info = torch.linalg.cholesky_ex(K)
-    if not bool(info.any()):
-        return L, 0.0
-    # A ladder for every system by itself: what one needs must not change another's solution.
-    scale = torch.finfo(K.dtype).eps * K.diagonal(dim1=1, dim2=2).mean(1)
-    jitter = torch.zeros_like(scale)
-    for step in range(_JITTER_STEPS):
-        jitter = torch.where(info > 0, 10.0**step * scale, jitter)
-        shifted = K.clone()
-        shifted.diagonal(dim1=1, dim2=2).add_(jitter[:, None])
-        L, info = torch.linalg.cholesky_ex(shifted)
-        if not bool(info.any()):
-            return L, float(jitter.max())
-    raise ValueError(
-        "The column kernel is not positive semidefinite, not even to rounding: "
-        "a jitter of 1 % of its diagonal did not make it so."
-    )
 
 
 def _places(batch: _Batch, keep: Tensor) -> tuple[Tensor, Tensor]:

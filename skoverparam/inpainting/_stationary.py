@@ -41,6 +41,7 @@ from skoverparam.linalg._circulant import (
     plus_constant,
     window_product,
 )
+from skoverparam.linalg._jittered_cholesky import jittered_cholesky
 
 # Products between two float64 residuals; few where held-out pixels are looked at after each.
 _SWEEP, _SHORT_SWEEP = 50, 4
@@ -50,8 +51,6 @@ _HELD_OUT_PROGRESS = 0.999
 
 # Largest displacement the preconditioner looks at where the kernel is nowhere constant.
 _REACH = 15
-
-_JITTER_STEPS = 12
 
 # Entries of a dense kernel that are copied at once.
 _BLOCK = 2**24
@@ -230,7 +229,7 @@ def _complete_dense(
         Y = y[members].flatten(0, 1).flatten(1)[:, ~gone].T
         A = K[seen[:, None], seen].to(torch.float64)
         A.diagonal().add_(alpha)
-        L, added = _factorize(A)
+        L, added = jittered_cholesky(A, "The kernel of the observed pixels")
         jitter = max(jitter, added)
         X = torch.cholesky_solve(Y, L)
         R = (Y - A @ X).T.view(len(members), c, -1)
@@ -375,22 +374,3 @@ def _predicted(K: Tensor, gone: Tensor, seen: Tensor, X: Tensor) -> Tensor:
     """Return K[gone, seen] X in float64, some rows at a time."""
     rows = max(1, _BLOCK // max(1, len(seen)))
     return torch.cat([K[part[:, None], seen].to(X.dtype) @ X for part in gone.split(rows)])
-
-
-def _factorize(A: Tensor) -> tuple[Tensor, float]:
-    """Cholesky factor, with the least jitter of a decimal ladder where it fails."""
-    L, info = torch.linalg.cholesky_ex(A)
-    scale = torch.finfo(A.dtype).eps * float(A.diagonal().mean())
-    jitter, step = 0.0, 0
-    while bool(info):
-        if step == _JITTER_STEPS:
-            raise ValueError(
-                "The kernel is not positive semidefinite on the observed pixels, not even to "
-                "rounding: a jitter of 1 % of its diagonal did not make it so."
-            )
-        jitter = 10.0**step * scale
-        L = A.clone()
-        L.diagonal().add_(jitter)
-        L, info = torch.linalg.cholesky_ex(L)
-        step += 1
-    return L, jitter
