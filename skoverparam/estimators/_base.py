@@ -1,7 +1,8 @@
-"""What every estimator shares: the documentation link of its HTML diagram, and fits that are whole.
+"""What every estimator shares: the documentation link of its diagram, and fits that are whole.
 
 A fit assigns attributes one after another, the number of features first. Whatever ends it early,
-an error or an interrupt, must not leave some of the new ones beside some of the old.
+an error or an interrupt, must not leave some of the new ones beside some of the old. Nor may an
+attribute that depends on a parameter stay when a fit with another value does not set it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class DocumentedEstimator(NumpyStateMixin, BaseEstimator):
 def all_or_nothing(keeps=None):
     """Undo a fit that does not return: the estimator is then what it was before.
 
-    It goes around the callbacks, whose own attributes are gone when it looks.
+    A fit begins without the attributes of the one before, unless it goes on from there: with
+    ``warm_start``, or with `keeps`. It goes around the callbacks, whose own attributes are gone when it looks.
 
     Parameters
     ----------
@@ -43,6 +45,8 @@ def all_or_nothing(keeps=None):
         @wraps(fit)
         def whole(self, *args, **kwargs):
             before = dict(vars(self))
+            if keeps is None and not getattr(self, "warm_start", False):
+                self.__dict__ = {k: v for k, v in before.items() if not _is_fitted(k)}
             try:
                 return fit(self, *args, **kwargs)
             except BaseException:
@@ -55,3 +59,7 @@ def all_or_nothing(keeps=None):
         return whole
 
     return decorate
+
+
+def _is_fitted(name):
+    return name.endswith("_") and not name.startswith("_")

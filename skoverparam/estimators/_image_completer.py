@@ -21,7 +21,7 @@ from skoverparam._params import (
 )
 from skoverparam._steps import run_steps
 from skoverparam.completion._observed import content_keys, hidden_error, indices, split_missing
-from skoverparam.estimators._base import DocumentedEstimator
+from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
 from skoverparam.inpainting._kernels import memory_needed, pixel_kernel
 from skoverparam.inpainting._methods import ADAPTIVE, IN_RINGS, AdaptivePrior, FixedPrior
 from skoverparam.inpainting._pictures import fill, unseen
@@ -262,6 +262,7 @@ class NTKImageCompleter(
         self.missing_values = missing_values
         self.device = device
 
+    @all_or_nothing()
     @with_callbacks
     def fit(self, X, y=None):
         """Prepare the kernel and complete the training images.
@@ -526,7 +527,7 @@ class NTKImageCompleter(
                 f"A linear system was solved to a relative residual of {filled.residual:.2g}, not "
                 f"to tol={self.tol:g}. Increase alpha, tol or max_iter={self.max_iter}.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=5,
             )
 
 

@@ -40,7 +40,7 @@ from skoverparam.completion._interactions import (
     true_residual,
 )
 from skoverparam.completion._profiles import profiles_from_coordinates
-from skoverparam.estimators._base import DocumentedEstimator
+from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
 from skoverparam.kernels._activations import resolve
 
 # What "auto" starts from, and stays at where there are too few entries to choose.
@@ -248,6 +248,7 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
         self.device = device
         self.random_state = random_state
 
+    @all_or_nothing()
     @with_callbacks
     def fit(self, X, y, sample_weight=None):
         """Learn from observed values.
@@ -305,7 +306,7 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
                 f"The linear system was solved to a relative residual of {self.residual_:.2g}, "
                 f"not to tol={self.tol:g}. Increase max_iter={self.max_iter}, alpha or tol.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=4,
             )
         return self
 

@@ -43,7 +43,7 @@ from skoverparam.completion._observed import (
     informed_columns,
     split_missing,
 )
-from skoverparam.estimators._base import DocumentedEstimator
+from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
 from skoverparam.kernels._activations import resolve
 
 # Above so many rows the exact kernel between them costs more than it is worth.
@@ -285,6 +285,7 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         self.device = device
         self.random_state = random_state
 
+    @all_or_nothing()
     @with_callbacks
     def fit(self, X, y=None):
         """Learn the kernels and the coefficients from the observed entries.
@@ -346,7 +347,7 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
                 f"The linear system was solved to a relative residual of {self.residual_:.2g}, "
                 f"not to tol={self.tol:g}. Increase max_iter={self.max_iter}, alpha or tol.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=4,
             )
         return self
 

@@ -14,7 +14,7 @@ from skoverparam._config import memory_budget, require_memory
 from skoverparam._labels import decode_labels, encode_labels
 from skoverparam._params import check_flag, check_integer, check_number, check_option
 from skoverparam._steps import run_steps
-from skoverparam.estimators._base import DocumentedEstimator
+from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
 from skoverparam.margins._constraints import Points
 from skoverparam.margins._max_margin import Settings, max_margin_steps
 
@@ -225,6 +225,7 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
         self.max_iter = max_iter
         self.device = device
 
+    @all_or_nothing()
     @with_callbacks
     def fit(self, X, y):
         """Find the widest margin.
@@ -415,21 +416,21 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
             warnings.warn(
                 f"{message}; the squared hinge loss with C={self.C:g} was minimized instead.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         if solution.separable is None:
             warnings.warn(
                 "Whether the classes can be separated is undecided; the squared hinge loss was "
                 f"minimized. Increase max_iter={self.max_iter}.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         elif solution.gap > self._gap_expected():
             warnings.warn(
                 f"The relative duality gap is {solution.gap:.2g}, not tol={self.tol:g}. Increase "
                 f"max_iter={self.max_iter} or tol.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _gap_expected(self):

@@ -35,7 +35,7 @@ from skoverparam._params import (
     make_generator,
 )
 from skoverparam._steps import run_steps
-from skoverparam.estimators._base import DocumentedEstimator
+from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
 from skoverparam.nets._architectures import (
     ACTIVATIONS,
     SEQUENTIAL,
@@ -368,6 +368,7 @@ class SquareLossNetClassifier(
         self.device = device
         self.random_state = random_state
 
+    @all_or_nothing(keeps="weights_")
     @with_callbacks
     def fit(self, X, y):
         """Train the network.
@@ -450,6 +451,7 @@ class SquareLossNetClassifier(
         self._warn_if_constant(training, samples)
         return self
 
+    @all_or_nothing(keeps="weights_")
     def partial_fit(self, X, y, classes=None):
         """Train on a batch of samples: one pass, in the order in which they stand.
 
@@ -924,7 +926,7 @@ class SquareLossNetClassifier(
                 "The network's outputs look like probabilities. Remove the softmax at its end: "
                 "losses are of raw outputs.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=6,
             )
 
     def _attributes(self, passage, known, state, held_out):
@@ -962,7 +964,7 @@ class SquareLossNetClassifier(
                 "The network gives the same outputs for every sample: its units have died. Lower "
                 f"learning_rate={training.recipe.learning_rate:g} or scale X.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=5,
             )
 
     # ---- prediction -----------------------------------------------------------------------

@@ -8,7 +8,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils.validation import check_is_fitted
 
 from skoverparam._params import check_integer
-from skoverparam.estimators._base import DocumentedEstimator
+from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
 
 
 class TokenIdVectorizer(TransformerMixin, DocumentedEstimator):
@@ -62,6 +62,7 @@ class TokenIdVectorizer(TransformerMixin, DocumentedEstimator):
         self.vectorizer = vectorizer
         self.max_length = max_length
 
+    @all_or_nothing()
     def fit(self, raw_documents, y=None):
         """Learn the vocabulary and the length of a row.
 

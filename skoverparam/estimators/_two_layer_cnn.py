@@ -31,7 +31,7 @@ from skoverparam._params import (
     make_generator,
 )
 from skoverparam._steps import run_steps
-from skoverparam.estimators._base import DocumentedEstimator
+from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
 from skoverparam.linalg._threads import on_threads
 from skoverparam.nets._two_layer_cnn import outputs
 from skoverparam.nets._two_layer_cnn_decomposition import decompose, find_signal
@@ -244,6 +244,7 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
         self.device = device
         self.random_state = random_state
 
+    @all_or_nothing()
     @with_callbacks
     def fit(self, X, y, coef_init=None):
         """Train the network.
@@ -493,7 +494,7 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
                 f"q={self.q:g}: signal and noise only race each other for q > 2, which is what "
                 "the theory of phases is about.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _training(self, X, y, coef_init=None):
@@ -665,7 +666,7 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
             "filters help data that can be fitted; a loss that has gone up needs a smaller "
             "learning_rate.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
     def _flat(self, X):

@@ -434,7 +434,9 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) 
     nested: dict[int, dict[str, Any]] = {}
     for key, value in _without_class(state):
         index, _, name = key.partition(".")
-        nested.setdefault(int(index), {})[name] = value
+        # A copy: steps change it in place, and the state may be gone back to.
+        copied = value.clone() if isinstance(value, Tensor) else value
+        nested.setdefault(int(index), {})[name] = copied
     optimizer.load_state_dict(optimizer.state_dict() | {"state": nested})
 
 
