@@ -55,6 +55,8 @@ ON_ARRAYS = ("kernels", "linalg", "optim")
 INNER = {
     **{f"{part}._on_arrays": (part,) for part in ON_ARRAYS},
     "linalg._kernel_systems": ("linalg._on_arrays", "estimators"),
+    "inspection._collapse": ("inspection",),
+    "inspection._tangent_kernels": ("inspection",),
 }
 
 # Optional libraries are imported inside functions, where they are used, never at import time.

@@ -7,8 +7,8 @@ import numpy as np
 
 from skoverparam._arrays import to_numpy, ways_of
 from skoverparam._params import check_flag, check_number, check_option
-from skoverparam.inspection._class_statistics import ClassStatistics, indices_of
-from skoverparam.inspection._collapse_sources import (
+from skoverparam.inspection._collapse._class_statistics import ClassStatistics, indices_of
+from skoverparam.inspection._collapse._collapse_sources import (
     features_of_array,
     head_of_arrays,
     read_features,

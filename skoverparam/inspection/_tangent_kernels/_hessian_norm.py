@@ -8,7 +8,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skoverparam._config import require_memory
 from skoverparam._params import check_integer, check_number, check_option, make_generator
-from skoverparam.inspection._network_input import network_of, samples_for, targets_for
+from skoverparam.inspection._tangent_kernels._network_input import (
+    network_of,
+    samples_for,
+    targets_for,
+)
 from skoverparam.nets import _hessian
 from skoverparam.nets._evaluation import precision_of, trainable
 

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from skoverparam._params import check_integer
-from skoverparam.inspection._neural_collapse import (
+from skoverparam.inspection._collapse._neural_collapse import (
     NeuralCollapse,
     checked_options,
     collapse_of_layers,

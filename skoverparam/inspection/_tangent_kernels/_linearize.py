@@ -1,7 +1,7 @@
 """Networks made linear in their parameters, or parametrized so that width makes them so."""
 
 from skoverparam._params import check_number, make_generator
-from skoverparam.inspection._network_input import network_of
+from skoverparam.inspection._tangent_kernels._network_input import network_of
 from skoverparam.nets import _ntk_parametrization
 from skoverparam.nets._linearized import LinearizedModule
 

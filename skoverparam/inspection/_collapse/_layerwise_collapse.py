@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from skoverparam.inspection._neural_collapse import (
+from skoverparam.inspection._collapse._neural_collapse import (
     NeuralCollapse,
     checked_options,
     collapse_of_layers,

@@ -5,7 +5,11 @@ from typing import NamedTuple
 import numpy as np
 
 from skoverparam._params import check_integer
-from skoverparam.inspection._network_input import network_of, room_for_samples, samples_for
+from skoverparam.inspection._tangent_kernels._network_input import (
+    network_of,
+    room_for_samples,
+    samples_for,
+)
 from skoverparam.nets._evaluation import is_network, precision_of
 from skoverparam.nets._tangent_descent import kernel_move, kernel_state, with_weights
 

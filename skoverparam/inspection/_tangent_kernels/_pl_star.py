@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skoverparam._params import check_integer, check_number
-from skoverparam.inspection._network_input import (
+from skoverparam.inspection._tangent_kernels._network_input import (
     network_of,
     room_for_samples,
     samples_for,

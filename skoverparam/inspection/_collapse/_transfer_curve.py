@@ -10,8 +10,8 @@ from sklearn.linear_model import RidgeClassifier
 from skoverparam._arrays import to_numpy
 from skoverparam._display import axes_in_a_row
 from skoverparam._params import check_integer
-from skoverparam.inspection._collapse_recorder import CollapseRecorder
-from skoverparam.inspection._collapse_sources import read_features
+from skoverparam.inspection._collapse._collapse_recorder import CollapseRecorder
+from skoverparam.inspection._collapse._collapse_sources import read_features
 from skoverparam.nets._module_features import PENULTIMATE
 
 

@@ -7,9 +7,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
 from skoverparam._params import check_integer, check_number
-from skoverparam.inspection._hessian_norm import hessian_norm
-from skoverparam.inspection._network_input import network_of, samples_for, targets_for
-from skoverparam.inspection._pl_star import pl_star_constant
+from skoverparam.inspection._tangent_kernels._hessian_norm import hessian_norm
+from skoverparam.inspection._tangent_kernels._network_input import (
+    network_of,
+    samples_for,
+    targets_for,
+)
+from skoverparam.inspection._tangent_kernels._pl_star import pl_star_constant
 from skoverparam.nets._ntk_parametrization import plain_layers
 from skoverparam.nets._tangent_descent import train_to_loss
 

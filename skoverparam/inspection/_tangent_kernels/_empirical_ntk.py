@@ -4,7 +4,11 @@ import numpy as np
 from sklearn.gaussian_process.kernels import Kernel
 
 from skoverparam._params import check_integer, check_option
-from skoverparam.inspection._network_input import network_of, room_for_samples, samples_for
+from skoverparam.inspection._tangent_kernels._network_input import (
+    network_of,
+    room_for_samples,
+    samples_for,
+)
 from skoverparam.nets import _tangent_kernel
 from skoverparam.nets._evaluation import precision_of
 from skoverparam.nets._tangent_layers import OUTPUTS

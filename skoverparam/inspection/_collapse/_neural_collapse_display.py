@@ -4,8 +4,8 @@ import numpy as np
 
 from skoverparam._display import axes_in_a_row
 from skoverparam._params import check_option
-from skoverparam.inspection._layerwise_collapse import layerwise_collapse
-from skoverparam.inspection._neural_collapse import NeuralCollapse
+from skoverparam.inspection._collapse._layerwise_collapse import layerwise_collapse
+from skoverparam.inspection._collapse._neural_collapse import NeuralCollapse
 
 _LABELS = {
     "nc1_pinv": r"NC1: $\mathrm{tr}(S_W S_B^+)/C$",

@@ -3,8 +3,8 @@
 import numpy as np
 
 from skoverparam._display import axes_in_a_row
-from skoverparam.inspection._tangent_kernel_change import TangentKernelRecorder
-from skoverparam.inspection._width_sweep import width_sweep
+from skoverparam.inspection._tangent_kernels._tangent_kernel_change import TangentKernelRecorder
+from skoverparam.inspection._tangent_kernels._width_sweep import width_sweep
 
 _LABELS = {
     "hessian_norm": "norm of the Hessian",
