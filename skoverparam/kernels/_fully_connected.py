@@ -21,18 +21,18 @@ import torch
 from torch import Tensor
 
 from skoverparam.kernels._activations import Activation, Block, one, resolve
-from skoverparam.linalg._threads import on_threads
+from skoverparam.kernels._row_pairs import (
+    TILES_PER_PRODUCT,
+    check_dtype,
+    check_rows,
+    mirror_,
+    tile_side,
+    tiles,
+)
+from skoverparam.linalg._threads import n_workers, on_threads
 
-# Five buffers of a tile live at once, 1.3 MB in float64: the second cache level of a core. Below
-# 32768 elements torch runs an operation on the thread that calls it, so each thread works through
-# tiles of its own. Letting torch split every operation of a larger tile instead is as fast on an
-# idle machine, but its threads meet dozens of times a tile, which on a busy one took ten times
-# longer. An accelerator needs a tile large enough to fill it.
-_TILE_SIDE_CPU = 181
-_TILE_SIDE_ACCELERATOR = 2048
-
-# The matrix product is split by torch, and is efficient for this many tiles of rows and more.
-_TILES_PER_PRODUCT = 8
+# Buffers of a tile that live at once: 1.3 MB in float64, the second cache level of a core.
+_BUFFERS = 5
 
 Item = TypeVar("Item")
 
@@ -67,10 +67,10 @@ def memory_needed(X: Tensor, Z: Tensor | None = None) -> int:
     """Bytes allocated at most for a kernel: the result, copies of the inputs and the tiles."""
     n, m = len(X), len(X if Z is None else Z)
     inputs = X.numel() + (0 if Z is None else Z.numel())
-    side = _tile_side(X.device)
-    tiles = _n_workers(X.device) * 5 * min(side, n) * min(side, m)
+    side = tile_side(X.device)
+    scratch = n_workers(X.device) * _BUFFERS * min(side, n) * min(side, m)
     # Two copies of the inputs exist while they are normalized, the tiles while layers run.
-    return (n * m + 2 * inputs + tiles) * X.element_size()
+    return (n * m + 2 * inputs + scratch) * X.element_size()
 
 
 def cosine_ntk_(C: Tensor, depth: int = 1, activation: object = "relu") -> Tensor:
@@ -110,10 +110,10 @@ def cosine_nngp_(C: Tensor, depth: int = 1, activation: object = "relu") -> Tens
 
 def _cosine_(C: Tensor, depth: int, activation: Activation, tangent: bool) -> Tensor:
     _check_depth(depth)
-    _check_dtype("C", C)
+    check_dtype("C", C)
     with torch.no_grad():
         flat = C.view(-1) if C.is_contiguous() else C.reshape(-1)
-        chunk = _tile_side(C.device) ** 2
+        chunk = tile_side(C.device) ** 2
 
         def process(part: Tensor, buffers: Tensor) -> None:
             part.clamp_(-1, 1)
@@ -141,9 +141,9 @@ def _kernel(
     tangent: bool,
     side: int | None,
 ) -> Tensor:
-    _check_inputs(X, Z)
+    check_rows(X, Z)
     _check_depth(depth)
-    side = _tile_side(X.device) if side is None else side
+    side = tile_side(X.device) if side is None else side
     with torch.no_grad():
         return _tiled(
             X.detach(),
@@ -156,37 +156,6 @@ def _kernel(
         )
 
 
-def _check_inputs(X: Tensor, Z: Tensor | None) -> None:
-    for name, A in (("X", X), ("Z", Z)):
-        if A is None:
-            continue
-        _check_dtype(name, A)
-        if A.ndim != 2:
-            raise ValueError(
-                f"{name} must have two axes (inputs, features), got shape {tuple(A.shape)}."
-            )
-    if Z is None:
-        return
-    if Z.shape[1] != X.shape[1]:
-        raise ValueError(
-            f"X and Z must have the same number of features, got {X.shape[1]} and {Z.shape[1]}."
-        )
-    if Z.dtype != X.dtype or Z.device != X.device:
-        raise TypeError(
-            "X and Z must have the same dtype and device, "
-            f"got {X.dtype} on {X.device} and {Z.dtype} on {Z.device}."
-        )
-
-
-def _check_dtype(name: str, A: Tensor) -> None:
-    if not isinstance(A, Tensor):
-        raise TypeError(f"{name} must be a tensor, got {type(A).__name__}.")
-    if A.dtype not in (torch.float32, torch.float64):
-        raise TypeError(
-            f"{name} must have dtype float32 or float64, got {A.dtype}; cast it first."
-        )
-
-
 def _check_depth(depth: object) -> None:
     if isinstance(depth, bool) or not isinstance(depth, int):
         raise TypeError(f"depth, the number of hidden layers, must be an integer, got {depth!r}.")
@@ -194,24 +163,16 @@ def _check_depth(depth: object) -> None:
         raise ValueError(f"depth, the number of hidden layers, must be at least 0, got {depth}.")
 
 
-def _tile_side(device: torch.device) -> int:
-    return _TILE_SIDE_CPU if device.type == "cpu" else _TILE_SIDE_ACCELERATOR
-
-
-def _n_workers(device: torch.device) -> int:
-    return torch.get_num_threads() if device.type == "cpu" else 1
-
-
 def _each(
     process: Callable[[Item, Tensor], None], items: Sequence[Item], like: Tensor, size: int
 ) -> None:
     """Call `process(item, buffers)` for all items, on as many threads as torch may use.
 
-    Every thread has five buffers of `size` elements of its own. They need no gradient, and
+    Every thread has `_BUFFERS` buffers of `size` elements of its own. They need no gradient, and
     neither may anything else that `process` touches: gradient modes belong to one thread.
     """
-    n_workers = max(1, min(_n_workers(like.device), len(items)))
-    free = deque(like.new_empty(n_workers, 5, size).unbind())
+    n_sets = max(1, min(n_workers(like.device), len(items)))
+    free = deque(like.new_empty(n_sets, _BUFFERS, size).unbind())
 
     def work(item: Item) -> None:
         own = free.pop()
@@ -258,30 +219,20 @@ def _tiled(
         rows, columns = tile
         values = _tile(K, left, right, rows, columns, activation, depth, tangent, buffers)
         if Z is None and rows == columns:
-            # A product of a matrix with its transpose may be asymmetric in the last bit.
-            K[rows, columns] = values.tril_()
-            K[rows, columns] += values.tril_(-1).T
-            return
+            mirror_(values)
         K[rows, columns] = values
-        if Z is None:
+        if Z is None and rows != columns:
             K[columns, rows] = values.T
 
-    for start in range(0, n, _TILES_PER_PRODUCT * side):
-        stop = min(start + _TILES_PER_PRODUCT * side, n)
+    length = TILES_PER_PRODUCT * side
+    for start in range(0, n, length):
+        stop = min(start + length, n)
         # The cosines of these rows wait for their tiles where the kernel will stand.
         m_here = m if Z is not None else stop
         torch.mm(left.rows[start:stop], right.rows[:m_here].T, out=K[start:stop, :m_here])
-        tiles = [
-            (rows, columns)
-            for rows in _slices(start, stop, side)
-            for columns in _slices(0, m if Z is not None else rows.stop, side)
-        ]
-        _each(process, tiles, K, min(side, n) * min(side, m))
+        parts = tiles(range(start, stop), m_here, Z is None, side)
+        _each(process, parts, K, min(side, n) * min(side, m))
     return K
-
-
-def _slices(start: int, stop: int, length: int) -> list[slice]:
-    return [slice(i, min(i + length, stop)) for i in range(start, stop, length)]
 
 
 def _tile(
@@ -297,7 +248,7 @@ def _tile(
 ) -> Tensor:
     """Return the kernel of a tile, in one of the buffers, from the products that K holds."""
     shape = (rows.stop - rows.start, columns.stop - columns.start)
-    cosine, gap, last, *work = buffers[:, : shape[0] * shape[1]].view(5, *shape)
+    cosine, gap, last, *work = buffers[:, : shape[0] * shape[1]].view(_BUFFERS, *shape)
     block = Block(cosine, gap, last if tangent else None, (work[0], work[1]))
     cosine.copy_(K[rows, columns])
     if left.factors is None:

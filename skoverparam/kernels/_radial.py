@@ -16,20 +16,19 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skoverparam.linalg._threads import on_threads
+from skoverparam.kernels._row_pairs import (
+    TILES_PER_PRODUCT,
+    check_rows,
+    mirror_,
+    tile_side,
+    tiles,
+)
+from skoverparam.linalg._threads import n_workers, on_threads
 
 PROFILES = ("laplace", "gaussian", "matern", "exponential")
 
 # Up to here differences, feature by feature, cost no more than a product and what repairs it.
 _FEW_FEATURES = 16
-
-# Two tiles in float64, half a megabyte, stay in a core's own cache. Elementwise operations on
-# fewer than 32768 numbers run on the thread that calls them.
-_TILE_SIDE_CPU = 181
-_TILE_SIDE_ACCELERATOR = 2048
-
-# The matrix product is split by torch, and is efficient for this many tiles of rows and more.
-_TILES_PER_PRODUCT = 8
 
 _ROWS_OF_MEDIAN = 9
 _LARGEST_NU = 10.5
@@ -96,7 +95,7 @@ class RadialKernel:
 
     def into(self, X: Tensor, Z: Tensor | None, out: Tensor) -> None:
         """Write the kernel values into ``out``, shape (n, m)."""
-        _check_inputs(X, Z)
+        check_rows(X, Z)
         with torch.no_grad():
             left, right = self._in_units(X.detach(), None if Z is None else Z.detach())
             direct = self._norm != 2 or X.shape[1] <= _FEW_FEATURES or _overflows(left, right)
@@ -137,8 +136,10 @@ class RadialKernel:
             )
             self._place(values, 1.0, rows, columns, symmetric, out)
 
-        tiles = _tiles(range(0, len(left)), len(right), symmetric, left.device)
-        on_threads(process, tiles, left.device)
+        rows = range(len(left))
+        on_threads(
+            process, tiles(rows, len(right), symmetric, tile_side(left.device)), left.device
+        )
 
     def _from_products(self, left: Tensor, right: Tensor, symmetric: bool, out: Tensor) -> None:
         # |x|^2 - 2 <x, z> + |z|^2 as a single product.
@@ -157,13 +158,13 @@ class RadialKernel:
                 values[i, j] = (left[rows][i] - right[columns][j]).square_().sum(1)
             self._place(values, 2.0, rows, columns, symmetric, out)
 
-        length = _TILES_PER_PRODUCT * _tile_side(left.device)
+        side = tile_side(left.device)
+        length = TILES_PER_PRODUCT * side
         for start in range(0, len(left), length):
             stop = min(start + length, len(left))
             width = stop if symmetric else len(right)
             torch.mm(here[start:stop], there[:width].T, out=out[start:stop, :width])
-            tiles = _tiles(range(start, stop), width, symmetric, left.device)
-            on_threads(process, tiles, left.device)
+            on_threads(process, tiles(range(start, stop), width, symmetric, side), left.device)
 
     def _place(
         self,
@@ -180,9 +181,7 @@ class RadialKernel:
         self._profile_(values)
         if symmetric and rows == columns:
             values.diagonal().fill_(1)
-            # The product of a matrix with its transpose may differ in the last bit.
-            values.tril_()
-            values += values.tril(-1).T
+            mirror_(values)
         if values.data_ptr() != out[rows, columns].data_ptr():
             out[rows, columns] = values
         if symmetric and rows != columns:
@@ -200,9 +199,9 @@ def memory_needed(X: Tensor, Z: Tensor | None = None) -> int:
     """Bytes allocated at most for a kernel: the result, copies of the inputs and the tiles."""
     n, m = len(X), len(X if Z is None else Z)
     inputs = 2 * X.numel() + (0 if Z is None else 2 * Z.numel())
-    side = _tile_side(X.device)
-    threads = torch.get_num_threads() if X.device.type == "cpu" else 1
-    return (n * m + 2 * inputs + threads * 3 * min(side, n) * min(side, m)) * X.element_size()
+    side = tile_side(X.device)
+    scratch = n_workers(X.device) * 3 * min(side, n) * min(side, m)
+    return (n * m + 2 * inputs + scratch) * X.element_size()
 
 
 def _matern_(distances: Tensor, p: int) -> None:
@@ -215,22 +214,6 @@ def _matern_(distances: Tensor, p: int) -> None:
     for k in range(p, 0, -1):
         polynomial.mul_(scaled).mul_(2 * (p - k + 1) / ((2 * p - k + 1) * k)).add_(1)
     distances.neg_().exp_().mul_(polynomial)
-
-
-def _tile_side(device: torch.device) -> int:
-    return _TILE_SIDE_CPU if device.type == "cpu" else _TILE_SIDE_ACCELERATOR
-
-
-def _tiles(
-    rows: range, n_columns: int, symmetric: bool, device: torch.device
-) -> list[tuple[slice, slice]]:
-    """Tiles of some rows; of a symmetric matrix those on and below the diagonal."""
-    side = _tile_side(device)
-    return [
-        (slice(i, min(i + side, rows.stop)), slice(j, min(j + side, n_columns)))
-        for i in range(rows.start, rows.stop, side)
-        for j in range(0, i + 1 if symmetric else n_columns, side)
-    ]
 
 
 def _overflows(left: Tensor, right: Tensor) -> bool:
@@ -256,29 +239,4 @@ def _check_nu(nu: Any) -> None:
     ):
         raise ValueError(
             f"nu must be a half-integer 0.5, 1.5, ..., {_LARGEST_NU} or infinity, got {nu!r}."
-        )
-
-
-def _check_inputs(X: Tensor, Z: Tensor | None) -> None:
-    for name, A in (("X", X), ("Z", Z)):
-        if A is None:
-            continue
-        if A.ndim != 2:
-            raise ValueError(
-                f"{name} must have two axes (points, features), got shape {tuple(A.shape)}."
-            )
-        if A.dtype not in (torch.float32, torch.float64):
-            raise TypeError(
-                f"{name} must have dtype float32 or float64, got {A.dtype}; cast it first."
-            )
-    if Z is None:
-        return
-    if Z.shape[1] != X.shape[1]:
-        raise ValueError(
-            f"X and Z must have the same number of features, got {X.shape[1]} and {Z.shape[1]}."
-        )
-    if Z.dtype != X.dtype or Z.device != X.device:
-        raise TypeError(
-            "X and Z must have the same dtype and device, "
-            f"got {X.dtype} on {X.device} and {Z.dtype} on {Z.device}."
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 from skoverparam._arrays import tensor_function
 from skoverparam.kernels import _fully_connected
-from skoverparam.kernels._on_arrays._pairs_of_rows import one_precision, require_room
+from skoverparam.kernels._on_arrays._row_pairs import one_precision, require_room
 
 
 @tensor_function("X", "Z")

@@ -7,7 +7,7 @@ import torch
 
 from skoverparam._arrays import tensor_function
 from skoverparam.kernels import _radial
-from skoverparam.kernels._on_arrays._pairs_of_rows import one_precision, require_room
+from skoverparam.kernels._on_arrays._row_pairs import one_precision, require_room
 from skoverparam.kernels._radial import RadialKernel
 
 
