@@ -9,11 +9,13 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 
 BIN     := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# Versions of everything that is installed.
+CONSTRAINTS ?= constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS)
 # Threads of torch and BLAS: two workers on two cores.
 TEST_ENV := OMP_NUM_THREADS=1
 
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test oldest lint docs bench dist clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,18 +24,20 @@ help:
 	@echo "make lint   check format, style, types and spelling"
 	@echo "make docs   build the documentation into docs/_build/html"
 	@echo "make bench  run the benchmarks and write docs/benchmarks.md"
+	@echo "make dist   build wheel and sdist, and run the examples of the installed wheel"
+	@echo "make oldest run the tests with the oldest versions that are supported"
 	@echo "make clean  remove what the other targets made, .venv included"
 
 # ---- set-up -------------------------------------------------------------------------------
 
 # The pip that comes with Python 3.11 knows no dependency groups.
-$(VENV)/stamp-pip: constraints.txt
+$(VENV)/stamp-pip: $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) pip
 	@touch $@
 
 # torch first: should its pin not resolve, this says so before anything else is fetched.
-$(VENV)/stamp-package: pyproject.toml constraints.txt $(VENV)/stamp-pip
+$(VENV)/stamp-package: pyproject.toml $(CONSTRAINTS) $(VENV)/stamp-pip
 	$(INSTALL) torch
 	$(INSTALL) --editable '.[plot,progress]'
 	@touch $@
@@ -73,7 +77,24 @@ bench: $(VENV)/stamp-bench
 	$(BIN)/python -m pytest -p benchmark -o testpaths=benchmarks --benchmark-json=build/benchmarks.json $(PYTEST_ARGS)
 	$(BIN)/python benchmarks/report.py build/benchmarks.json docs/benchmarks.md
 
+# The wheel in an environment of its own, with nothing of this checkout in reach.
+dist: $(VENV)/stamp-dist
+	rm -rf build/wheel dist
+	$(BIN)/python -m build --outdir dist .
+	$(PYTHON) -m venv build/wheel
+	build/wheel/bin/python -m pip install --quiet --constraint constraints.txt pip
+	build/wheel/bin/python -m pip install --quiet --constraint constraints.txt torch
+	build/wheel/bin/python -m pip install --quiet --constraint constraints.txt \
+		"$$(ls $(CURDIR)/dist/*.whl)[plot,progress]" pytest pandas
+	cd build/wheel && $(TEST_ENV) MPLBACKEND=Agg bin/python -m pytest -q --rootdir . \
+		-c /dev/null -p no:cacheprovider --doctest-modules \
+		-o doctest_optionflags="NORMALIZE_WHITESPACE ELLIPSIS" --pyargs skoverparam
+
+# The lower bounds of pyproject.toml; torch stays at its pin.
+oldest:
+	$(MAKE) test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
+
 clean:
-	rm -rf $(VENV) build dist docs/_build docs/api.rst docs/auto_examples docs/generated
+	rm -rf $(VENV) .venv-oldest build dist docs/_build docs/api.rst docs/auto_examples docs/generated
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .benchmarks
 	find skoverparam tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
