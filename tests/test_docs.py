@@ -142,6 +142,15 @@ def test_references_to_our_names_lead_somewhere():
     assert not wrong
 
 
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *DOCS.glob("*.md")], ids=lambda p: p.name)
+def test_links_to_files_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    local = [
+        target for target in targets if "://" not in target and not target.startswith("mailto")
+    ]
+    assert not [target for target in local if not (page.parent / target).exists()]
+
+
 def public_estimators():
     return [
         name for name in skoverparam.__all__ if hasattr(getattr(skoverparam, name), "get_params")
