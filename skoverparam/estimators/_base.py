@@ -27,7 +27,8 @@ def all_or_nothing(keeps=None):
     """Undo a fit that does not return: the estimator is then what it was before.
 
     A fit begins without the attributes of the one before, unless it goes on from there: with
-    ``warm_start``, or with `keeps`. It goes around the callbacks, whose own attributes are gone when it looks.
+    ``warm_start``, or with `keeps`. The decorator goes around the callbacks, whose own attributes
+    are gone when it looks.
 
     Parameters
     ----------

@@ -423,3 +423,13 @@ def test_interpolation_is_that_of_what_is_kept(sparse):
     assert abs(model.predict(far) - y).max() > 1e-6 * abs(y).max()
     assert not model.interpolates_
     assert MirrorDescentRegressor(mirror="euclidean").fit(far.astype(float), y).interpolates_
+
+
+def test_a_start_for_each_target_may_come_as_a_list():
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(4, 8)), rng.normal(size=(4, 2))
+    start = rng.normal(size=(2, 8))
+    listed = MirrorDescentRegressor("euclidean", init=start.tolist()).fit(X, Y)
+    np.testing.assert_array_equal(
+        listed.coef_, MirrorDescentRegressor("euclidean", init=start).fit(X, Y).coef_
+    )
