@@ -22,7 +22,8 @@ import torch
 from PIL import Image
 
 from skoverparam.inpainting._adaptive import complete
-from skoverparam.kernels._convolutional import displacement_window, encoder_decoder
+from skoverparam.kernels._convolutional import displacement_window
+from skoverparam.kernels._convolutional_layers import encoder_decoder
 
 NAMES = {
     "01": "cameraman",

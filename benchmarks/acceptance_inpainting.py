@@ -26,11 +26,8 @@ import torch
 from PIL import Image
 
 from skoverparam.inpainting._stationary import complete
-from skoverparam.kernels._convolutional import (
-    convolutional_ntk,
-    displacement_window,
-    encoder_decoder,
-)
+from skoverparam.kernels._convolutional import convolutional_ntk, displacement_window
+from skoverparam.kernels._convolutional_layers import encoder_decoder
 
 SMALL = ("01", "02", "03", "04", "05", "06", "07")
 # A weight for noise, as a part of the kernel's height above its far value.

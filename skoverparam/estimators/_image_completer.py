@@ -22,16 +22,13 @@ from skoverparam._params import (
 from skoverparam._steps import run_steps
 from skoverparam.completion._observed import content_keys, hidden_error, indices, split_missing
 from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
+from skoverparam.inpainting._adaptive import ADAPTIVE, IN_RINGS
 from skoverparam.inpainting._kernels import memory_needed, pixel_kernel
-from skoverparam.inpainting._methods import ADAPTIVE, IN_RINGS, AdaptivePrior, FixedPrior
+from skoverparam.inpainting._methods import AdaptivePrior, FixedPrior
 from skoverparam.inpainting._pictures import fill, unseen
 from skoverparam.kernels._activations import resolve
-from skoverparam.kernels._convolutional import (
-    BlockCirculantKernel,
-    DenseKernel,
-    DisplacementWindow,
-    encoder_decoder,
-)
+from skoverparam.kernels._convolutional_layers import encoder_decoder
+from skoverparam.kernels._pixel_pairs import BlockCirculantKernel, DenseKernel, DisplacementWindow
 
 _PRIORS = ("adaptive", "stationary")
 _FEATURE_KERNELS = ("auto", "gaussian", "ntk")

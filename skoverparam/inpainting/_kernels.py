@@ -10,15 +10,13 @@ from torch.nn import functional
 
 from skoverparam.inpainting._stationary import torus_shape
 from skoverparam.kernels._convolutional import (
-    BlockCirculantKernel,
-    DenseKernel,
-    DisplacementWindow,
     convolutional_ntk,
     dense_bytes,
     displacement_window,
     kernel_bytes,
 )
 from skoverparam.kernels._convolutional_layers import Layer, is_circular, is_nearest
+from skoverparam.kernels._pixel_pairs import BlockCirculantKernel, DenseKernel, DisplacementWindow
 
 PixelKernel = BlockCirculantKernel | DenseKernel | DisplacementWindow
 

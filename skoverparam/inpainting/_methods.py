@@ -10,20 +10,14 @@ import torch
 from torch import Tensor
 
 from skoverparam.inpainting import _adaptive, _stationary
-from skoverparam.inpainting._adaptive import ADAPTIVE, IN_RINGS, AdaptiveSettings
+from skoverparam.inpainting._adaptive import AdaptiveSettings
 from skoverparam.inpainting._choice import choose
 from skoverparam.inpainting._held_out import draw_held_out
 from skoverparam.inpainting._stationary import Step
-from skoverparam.kernels._convolutional import (
-    BlockCirculantKernel,
-    DenseKernel,
-    DisplacementWindow,
-)
+from skoverparam.kernels._pixel_pairs import BlockCirculantKernel, DenseKernel, DisplacementWindow
 
 # Below this residual no picture changes that can be seen.
 _LEAST_TOL = 1e-5
-
-__all__ = ["ADAPTIVE", "IN_RINGS", "AdaptivePrior", "FixedPrior"]
 
 
 class AdaptivePrior(NamedTuple):

@@ -27,11 +27,7 @@ from skoverparam.inpainting._masked_systems import (
     relative_norms,
     sharing,
 )
-from skoverparam.kernels._convolutional import (
-    BlockCirculantKernel,
-    DenseKernel,
-    DisplacementWindow,
-)
+from skoverparam.kernels._pixel_pairs import BlockCirculantKernel, DenseKernel, DisplacementWindow
 from skoverparam.linalg._circulant import (
     Window,
     as_window,

@@ -9,11 +9,7 @@ from skoverparam._params import check_integer, check_number
 from skoverparam.inpainting._adaptive import ADAPTIVE, adapted_kernel
 from skoverparam.inpainting._choice import choose
 from skoverparam.inpainting._kernels import kernel_row
-from skoverparam.kernels._convolutional import (
-    BlockCirculantKernel,
-    DenseKernel,
-    DisplacementWindow,
-)
+from skoverparam.kernels._pixel_pairs import BlockCirculantKernel, DenseKernel, DisplacementWindow
 
 # Colors for missing pixels, and the squared distance to those of the picture that is enough.
 _MISSING = ("tab:red", "magenta", "cyan", "lime", "yellow", "blue", "black", "white")

@@ -5,10 +5,8 @@ answer in the kind and precision of their first argument.
 """
 
 from skoverparam.kernels._activations import DualPair, Erf, LeakyReLU, ReLU
-from skoverparam.kernels._convolutional import (
-    BlockCirculantKernel,
+from skoverparam.kernels._convolutional_layers import (
     Conv,
-    DenseKernel,
     Downsample,
     StationaryPrior,
     Upsample,
@@ -25,6 +23,7 @@ from skoverparam.kernels._on_arrays._radial import (
     laplace,
     matern,
 )
+from skoverparam.kernels._pixel_pairs import BlockCirculantKernel, DenseKernel
 
 __all__ = [
     # functions of a distance

@@ -33,7 +33,6 @@ from skoverparam.kernels._convolutional_layers import (
     Layer,
     StationaryPrior,
     Upsample,
-    encoder_decoder,
     extents,
     first_kernel_size,
     is_circular,
@@ -48,21 +47,6 @@ from skoverparam.kernels._pixel_pairs import (
     PhasePairs,
     for_each,
 )
-
-__all__ = [
-    "BlockCirculantKernel",
-    "Conv",
-    "DenseKernel",
-    "DisplacementWindow",
-    "Downsample",
-    "StationaryPrior",
-    "Upsample",
-    "convolutional_ntk",
-    "dense_bytes",
-    "displacement_window",
-    "encoder_decoder",
-    "kernel_bytes",
-]
 
 # Arrays of the size of a kernel that live at once while it is computed, at most; measured.
 _ARRAYS = 4

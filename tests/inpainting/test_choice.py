@@ -5,7 +5,8 @@ import torch
 
 from skoverparam.inpainting._adaptive import ADAPTIVE, complete
 from skoverparam.inpainting._choice import _walk, choose
-from skoverparam.kernels._convolutional import displacement_window, encoder_decoder
+from skoverparam.kernels._convolutional import displacement_window
+from skoverparam.kernels._convolutional_layers import encoder_decoder
 
 
 @pytest.fixture(scope="module")

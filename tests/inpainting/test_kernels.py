@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from skoverparam.inpainting._kernels import kernel_row, pixel_kernel
-from skoverparam.kernels._convolutional import convolutional_ntk, encoder_decoder
+from skoverparam.kernels._convolutional import convolutional_ntk
+from skoverparam.kernels._convolutional_layers import encoder_decoder
 
 LEVELS = 2
 

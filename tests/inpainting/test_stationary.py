@@ -7,13 +7,9 @@ import torch
 
 from skoverparam.inpainting import _masked_systems
 from skoverparam.inpainting._stationary import complete, torus_shape
-from skoverparam.kernels._convolutional import (
-    BlockCirculantKernel,
-    DenseKernel,
-    convolutional_ntk,
-    displacement_window,
-    encoder_decoder,
-)
+from skoverparam.kernels._convolutional import convolutional_ntk, displacement_window
+from skoverparam.kernels._convolutional_layers import encoder_decoder
+from skoverparam.kernels._pixel_pairs import BlockCirculantKernel, DenseKernel
 from skoverparam.linalg._circulant import as_window
 
 SIDE = 64

@@ -3,12 +3,9 @@
 import pytest
 import torch
 
-from skoverparam.kernels._convolutional import (
-    BlockCirculantKernel,
-    convolutional_ntk,
-    displacement_window,
-    encoder_decoder,
-)
+from skoverparam.kernels._convolutional import convolutional_ntk, displacement_window
+from skoverparam.kernels._convolutional_layers import encoder_decoder
+from skoverparam.kernels._pixel_pairs import BlockCirculantKernel
 from skoverparam.linalg._circulant import (
     Window,
     as_window,

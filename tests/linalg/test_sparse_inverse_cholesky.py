@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from skoverparam.kernels._convolutional import displacement_window, encoder_decoder
+from skoverparam.kernels._convolutional import displacement_window
+from skoverparam.kernels._convolutional_layers import encoder_decoder
 from skoverparam.linalg._circulant import Window
 from skoverparam.linalg._sparse_inverse_cholesky import sparse_inverse_cholesky
 

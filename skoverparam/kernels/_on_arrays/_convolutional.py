@@ -7,7 +7,7 @@ import torch
 from skoverparam._arrays import tensor_function, to_numpy
 from skoverparam._config import require_memory
 from skoverparam.kernels import _convolutional
-from skoverparam.kernels._convolutional import StationaryPrior
+from skoverparam.kernels._convolutional_layers import StationaryPrior
 
 
 def convolutional_ntk(layers: Any, shape: Any = None, prior: Any = None) -> Any:
