@@ -194,14 +194,20 @@ def complete(
         for i in range(len(images))
     ]
     current = images.clone()
-    while True:
-        steps = [next(run, None) for run in runs]
-        if all(step is None for step in steps):
-            return
+    for steps in in_lockstep(runs):
         for i, step in enumerate(steps):
             if step is not None:
                 current[i] = torch.where(missing[i], step.to(images.dtype), images[i])
         yield current.clone()
+
+
+def in_lockstep(runs: list[Iterator[Tensor]]) -> Iterator[list[Tensor | None]]:
+    """Yield the next step of every run, None of those that have ended, until all have."""
+    while True:
+        steps = [next(run, None) for run in runs]
+        if all(step is None for step in steps):
+            return
+        yield steps
 
 
 def _complete_one(
@@ -402,7 +408,7 @@ def adapted_kernel(
     known = ~missing if guide is None else torch.ones_like(missing)
     x = Scale.of(source, known, settings.dtype).into(source)
     confidence = known.to(x.dtype).masked_fill_(~known, weight)
-    features = patches(x, confidence, settings.patch_size, settings.patch_deviation)
+    features = settings.describe(x, confidence)
     targets = torch.full_like(pixels, target)
     both = torch.stack([pixels, targets], 1)
     T = DisplacementKernel(displacement.to(image.device, settings.dtype), far)

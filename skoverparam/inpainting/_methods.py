@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from skoverparam.inpainting import _adaptive, _stationary
-from skoverparam.inpainting._adaptive import AdaptiveSettings
+from skoverparam.inpainting._adaptive import AdaptiveSettings, in_lockstep
 from skoverparam.inpainting._choice import choose
 from skoverparam.inpainting._held_out import draw_held_out
 from skoverparam.inpainting._stationary import Step
@@ -49,10 +48,7 @@ class AdaptivePrior(NamedTuple):
         runs = [self._passes(*one) for one in zip(images, missing, strict=True)]
         residual = torch.zeros(images.shape[:2], dtype=torch.float64)
         completed = images.clone()
-        for n_iter in itertools.count():
-            steps = [next(run, None) for run in runs]
-            if all(step is None for step in steps):
-                return
+        for n_iter, steps in enumerate(in_lockstep(runs)):
             for k, step in enumerate(steps):
                 if step is not None:
                     completed[k] = step[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -93,36 +93,62 @@ def conjugate_gradients(
         relative = fresh
         if bool((relative <= tol).all()) or n_iter >= max_iter or stalled:
             return CGResult(x, relative, n_iter, bool((relative <= tol).all()))
-        n_iter += _run(apply, precondition, x, R, tol * scale, max_iter - n_iter)
+        thresholds, left = tol * scale, max_iter - n_iter
+        n_iter += sum(1 for _ in recurrence(apply, x, R, thresholds, left, precondition))
 
 
-def _run(
+def recurrence(
     apply: Operator,
-    precondition: Operator | None,
     x: Tensor,
     R: Tensor,
     thresholds: Tensor,
     max_iter: int,
-) -> int:
-    """Run the recurrence, updating ``x`` and ``R`` in place; return how many steps it took."""
+    precondition: Operator | None = None,
+) -> Iterator[Tensor]:
+    """Improve solutions step by step, by residuals that are recurred.
+
+    Parameters
+    ----------
+    apply : callable
+        As in :func:`conjugate_gradients`.
+
+    x, R : Tensor of shape (b, ...)
+        Solutions and their residuals, both updated in place.
+
+    thresholds : Tensor of shape (b,)
+        Norms of the residuals that are small enough.
+
+    max_iter : int
+        Largest number of steps.
+
+    precondition : callable, default=None
+        As in :func:`conjugate_gradients`.
+
+    Yields
+    ------
+    Tensor of shape (b,)
+        Norms of the residuals after every step; the last one when no system moves any more.
+    """
     Z = R if precondition is None else precondition(R)
     D = Z.clone()
     rz = _dot(R, Z)
-    for n_steps in range(1, max_iter + 1):
+    norms = _norm(R)
+    for _ in range(max_iter):
         Q = apply(D)
         curvature = _dot(D, Q)
-        active = (curvature > 0) & (_norm(R) > thresholds)
+        active = (curvature > 0) & (norms > thresholds)
         step = torch.where(active, rz / torch.where(active, curvature, 1), 0)
         x.addcmul_(_over(step, D), D)
         R.addcmul_(_over(step, D), Q, value=-1)
-        if not bool((active & (_norm(R) > thresholds)).any()):
-            return n_steps
+        norms = _norm(R)
+        yield norms
+        if not bool((active & (norms > thresholds)).any()):
+            return
         Z = R if precondition is None else precondition(R)
         rz_next = _dot(R, Z)
         ratio = torch.where(active, rz_next / torch.where(rz > 0, rz, 1), 0)
         D.mul_(_over(ratio, D)).add_(Z)
         rz = rz_next
-    return max_iter
 
 
 def _dot(A: Tensor, B: Tensor) -> Tensor:

@@ -92,6 +92,11 @@ def minimum_norm(
     return MinimumNorm(coef, rank, values, rcond, norm, residual)
 
 
+def memory_needed(n: int, d: int) -> float:
+    """Bytes that a solution takes besides the data, measured: copies, factors and workspace."""
+    return 8.0 * 4.0 * (n * d + min(n, d) ** 2)
+
+
 def relative_size(misses: Tensor, Y: Tensor) -> Tensor:
     """Norms of columns, relative to those of Y; as they are where Y is zero."""
     size = torch.linalg.vector_norm(Y, dim=0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from skoverparam.linalg._conjugate_gradients import recurrence
 from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
 from skoverparam.linalg._kernel_systems._matvec import evaluate, tile_bytes
 from skoverparam.linalg._kernel_systems._restricted_preconditioner import (
@@ -269,19 +270,20 @@ def restricted_steps(
     norms = torch.linalg.vector_norm(R, dim=0)
     scale = torch.where(norms > 0, norms, torch.ones_like(norms))
     relative, n_iter = norms / scale, 0
+
+    def apply(rows: Tensor) -> Tensor:
+        return pre.transposed(problem.product(pre(rows.T), dtype)).T
+
     while True:
         goal = torch.clamp(tol / relative.clamp_min(1e-300), min=_REDUCTION[dtype], max=0.9)
-        walk = _conjugate_gradients(
-            lambda b: pre.transposed(problem.product(pre(b), dtype)),
-            R,
-            0.8 * goal * relative * scale,
-            max_iter - n_iter,
-        )
-        x = torch.zeros_like(R)
-        for x, left in walk:
+        # The systems of the targets are rows there.
+        rows = R.T.clone()
+        x = torch.zeros_like(rows)
+        walk = recurrence(apply, x, rows, 0.8 * goal * relative * scale, max_iter - n_iter)
+        for left in walk:
             n_iter += 1
-            yield coef + pre(x), n_iter, left / scale, "running"
-        coef = coef + pre(x)
+            yield coef + pre(x.T), n_iter, left / scale, "running"
+        coef = coef + pre(x.T)
         R = pre.transposed(problem.residual(coef))
         before, relative = relative, torch.linalg.vector_norm(R, dim=0) / scale
         if bool((relative <= tol).all()):
@@ -294,28 +296,3 @@ def restricted_steps(
             continue
         yield coef, n_iter, relative, status
         return
-
-
-def _conjugate_gradients(
-    product: Callable[[Tensor], Tensor], R: Tensor, thresholds: Tensor, max_iter: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the solution so far and the norms of the recurred residuals, column by column."""
-    R = R.clone()
-    x, D = torch.zeros_like(R), R.clone()
-    rr = R.square().sum(0)
-    for _ in range(max_iter):
-        active = rr.sqrt() > thresholds
-        if not bool(active.any()):
-            return
-        Q = product(D)
-        curvature = (D * Q).sum(0)
-        active &= curvature > 0
-        if not bool(active.any()):
-            return
-        step = torch.where(active, rr / torch.where(active, curvature, 1.0), 0.0)
-        x += step * D
-        R -= step * Q
-        following = R.square().sum(0)
-        D = R + torch.where(active, following / torch.where(rr > 0, rr, 1.0), 0.0) * D
-        rr = following
-        yield x, rr.sqrt()

@@ -63,6 +63,8 @@ def minimum_norm(
     ValueError
         If shapes do not fit, a number is not finite, `weights` are not invertible or `solver` is
         not known.
+    MemoryError
+        If the decomposition does not fit the memory budget; nothing has been allocated then.
 
     See Also
     --------
@@ -97,6 +99,12 @@ def minimum_norm(
     if weights is not None:
         _check_weights(weights, X.shape[1])
         weights = weights.to(X.device, torch.float64)
+    require_memory(
+        _minimum_norm.memory_needed(*X.shape),
+        X.device,
+        what=f"The solution of smallest norm of {X.shape[0]} x {X.shape[1]} equations",
+        remedy="Take fewer equations or unknowns.",
+    )
     result = _minimum_norm.minimum_norm(
         X.double(), y.double(), rcond=rcond, weights=weights, solver=solver
     )
