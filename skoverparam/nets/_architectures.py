@@ -86,6 +86,18 @@ NAMED: dict[str, Callable[..., nn.Module]] = {
 SEQUENTIAL = ("tcnn", "lstm", "transformer")
 
 
+def check_architecture(architecture: Any) -> None:
+    """Check that a network can be made of what was given: a name, or a function."""
+    if isinstance(architecture, nn.Module) or not (
+        callable(architecture) or (isinstance(architecture, str) and architecture in NAMED)
+    ):
+        raise TypeError(
+            f"architecture must be one of {', '.join(map(repr, NAMED))}, or a function of "
+            "(input_shape, n_outputs) that makes a torch module; got "
+            f"{type(architecture).__name__} {architecture!r:.80}."
+        )
+
+
 def build_network(
     architecture: str | Factory,
     input_shape: tuple[int, ...],
@@ -118,14 +130,7 @@ def build_network(
     Module
         On the CPU, in training mode.
     """
-    if isinstance(architecture, nn.Module) or not (
-        callable(architecture) or (isinstance(architecture, str) and architecture in NAMED)
-    ):
-        raise TypeError(
-            f"architecture must be one of {', '.join(map(repr, NAMED))}, or a function of "
-            "(input_shape, n_outputs) that makes a torch module; got "
-            f"{type(architecture).__name__} {architecture!r:.80}."
-        )
+    check_architecture(architecture)
     make = architecture if callable(architecture) else NAMED[architecture]
     with seeded(torch.Generator().manual_seed(seed).get_state(), torch.device("cpu")):
         network = make(input_shape, n_outputs, **options)

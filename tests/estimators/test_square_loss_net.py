@@ -354,6 +354,7 @@ def test_dead_units_are_reported(blobs):
         ({"M": "large"}, ValueError, "M must be 'auto' or a number"),
         ({"class_reduction": "none"}, ValueError, "class_reduction"),
         ({"architecture": "cnn9"}, (TypeError, ValueError), "architecture must be one of 'mlp'"),
+        ({"architecture": np.ones(2)}, TypeError, "architecture must be one of 'mlp'"),
         ({"architecture": nn.Linear(5, 4)}, TypeError, "architecture must be one of 'mlp'"),
         ({"architecture": lambda shape, n: 3}, TypeError, "must make a torch module"),
         ({"hidden_layer_sizes": (16, 0)}, ValueError, "hidden_layer_sizes == 0"),
