@@ -20,7 +20,7 @@ from skoverparam.averages._points import Cloud, Merged, without_own
 
 WEIGHTS = ("power", "log", "tapered")
 
-_BLOCK_BYTES = 2**25
+_BLOCK_BYTES = 2**23
 
 
 @dataclass(frozen=True)

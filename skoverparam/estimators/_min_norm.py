@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from skoverparam._arrays import cross, cross_targets, finite_array, same_namespace
+from skoverparam._config import require_memory
 from skoverparam._params import check_flag, check_integer, check_number, check_option
 from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
 from skoverparam.estimators._columns import (
@@ -16,9 +17,16 @@ from skoverparam.estimators._columns import (
     fitted_columns,
     kept_columns,
 )
-from skoverparam.linalg._minimum_norm import SOLVERS, default_rcond, minimum_norm, relative_size
+from skoverparam.linalg._minimum_norm import (
+    SOLVERS,
+    default_rcond,
+    memory_needed,
+    minimum_norm,
+    relative_size,
+)
 from skoverparam.linalg._minimum_norm_path import solutions
 from skoverparam.linalg._scaled_design import scaled_design
+from skoverparam.linalg._units import holds, units_of
 
 # Named spectra; theory.spectrum makes others.
 _SPECTRA = {"isotropic": np.ones, "power": lambda k: 1.0 / np.arange(1, k + 1)}
@@ -195,25 +203,45 @@ class MinNormRegressor(ColumnRegressor, DocumentedEstimator):
             The fitted estimator.
         """
         self._check_params()
-        passage, data, single = self._cross(X, y, sample_weight)
+        passage, given, single = self._cross(X, y, sample_weight)
+        data, X_unit, Y_unit = _in_units(given)
+        n_rows, n_features = data.X.shape
+        require_memory(
+            memory_needed(n_rows, n_features),
+            passage.device,
+            what=f"Least squares with {n_features} features of {n_rows} samples",
+            remedy="MirrorDescentRegressor with mirror='euclidean' goes to the same solution in "
+            "little more memory than the data take.",
+        )
         design = self._design(passage, data)
         solver = "svd" if self.solver == "auto" else self.solver
         used = design.Z[:, : self.n_features_used]
         found = minimum_norm(used, design.Y, rcond=self.rcond, solver=solver)
         # Certificates are about the coefficients that are kept, in their precision.
-        coef = design.coefficients(found.coef, data.X.shape[1]).to(passage.dtype)
-        intercept = (design.Y_mean - design.X_mean @ coef.double()).to(passage.dtype)
-        miss = data.Y - data.X @ coef.double() - intercept.double()
+        exact = design.coefficients(found.coef, n_features) * Y_unit / X_unit
+        if not holds(passage.dtype, exact, found.coef):
+            raise ValueError(
+                f"X and y are of sizes so different that {passage.dtype} cannot hold the "
+                f"coefficients, which reach {float(exact.abs().max()):.3g}: scale X or y."
+            )
+        coef = exact.to(passage.dtype)
+        intercept = design.Y_mean * Y_unit - (design.X_mean * X_unit) @ coef.double()
+        intercept = intercept.to(passage.dtype)
+        miss = given.Y - given.X @ coef.double() - intercept.double()
+        # Scales that a spectrum prescribes are not those of X.
+        Z_unit = X_unit if self.spectrum is None else 1.0
         numbers = {
             "intercept_": intercept,
-            "coef_norm_": found.norm,
-            "residual_": relative_size(miss, data.Y),
+            "coef_norm_": found.norm * Y_unit / Z_unit,
+            "residual_": relative_size(miss / Y_unit, data.Y),
         }
         vars(self).update(kept_columns(passage, coef, numbers, single=single))
         values = found.singular_values
-        self.singular_values_ = None if values is None else passage.keep(values.to(passage.dtype))
+        if values is not None:
+            values = passage.keep((values * Z_unit).to(passage.dtype))
+        self.singular_values_ = values
         self.rank_, self.rcond_ = found.rank, found.rcond
-        self.interpolates_ = are_met(miss, data.Y)
+        self.interpolates_ = are_met(miss, given.Y)
         return self
 
     @property
@@ -261,11 +289,12 @@ class MinNormRegressor(ColumnRegressor, DocumentedEstimator):
         check_option(param_name, "param_name", self.path_parameters)
         # What validation leaves behind is left on a clone.
         model = clone(self)
-        passage, data, single = model._cross(X, y)
+        passage, given, single = model._cross(X, y)
         _, X_test = cross(model, X_test, reset=False, device=self.device)
+        data, X_unit, Y_unit = _in_units(given)
         design = self._design(passage, data)
         axis = "samples" if param_name == "n_samples" else "features"
-        Z, readout = design.Z, design.features(passage.tensor(X_test).double())
+        Z, readout = design.Z, design.features(passage.tensor(X_test).double() / X_unit)
         if axis == "samples":
             Z, readout = Z[:, : self.n_features_used], readout[:, : self.n_features_used]
         largest = len(Z) if axis == "samples" else self._n_directions(data)
@@ -281,6 +310,7 @@ class MinNormRegressor(ColumnRegressor, DocumentedEstimator):
         for part in solutions(Z, design.Y, distinct, axis=axis, rcond=rcond, readout=readout):
             y_test[part.places] = part.image.movedim(1, 0)
         y_test = y_test[[distinct.index(size) for size in sizes]] + design.Y_mean
+        y_test = y_test * Y_unit
         return passage.back((y_test[..., 0] if single else y_test).to(passage.dtype))
 
     def __sklearn_tags__(self):
@@ -349,6 +379,12 @@ class MinNormRegressor(ColumnRegressor, DocumentedEstimator):
             spectrum=spectrum,
             feature_weights=weights,
         )
+
+
+def _in_units(data):
+    """Divide samples and targets by powers of two; also return these."""
+    X_unit, Y_unit = units_of(data.X.flatten()[:, None]), units_of(data.Y)
+    return data._replace(X=data.X / X_unit, Y=data.Y / Y_unit), X_unit, Y_unit
 
 
 def _spectrum(spectrum, count):
