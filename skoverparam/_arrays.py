@@ -149,10 +149,9 @@ def cross(
     _check_range(arrays)
     xp, _, home = get_namespace_and_device(arrays[0])
     returns_tensors = isinstance(given, torch.Tensor) and not dispatch
-    if isinstance(given, torch.Tensor) and device in (None, "auto"):
+    compute = _config.resolve_device(device)
+    if isinstance(given, torch.Tensor) and (device is None or device == "auto"):
         compute = given.device
-    else:
-        compute = _config.resolve_device(device)
     passage = Passage(
         xp=xp,
         home=given.device if returns_tensors else home,

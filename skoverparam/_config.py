@@ -151,16 +151,16 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
     torch.device
         The device to compute on.
     """
+    if device is not None and not isinstance(device, (str, torch.device)):
+        raise TypeError(
+            "device must be 'auto', 'cpu', 'cuda' or 'cuda:<n>', "
+            f"got {device!r:.80} of type {type(device).__name__}."
+        )
     if device is None or device == "auto":
         configured = get_config()["device"]
         if configured == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         device = configured
-    if not isinstance(device, (str, torch.device)):
-        raise TypeError(
-            "device must be 'auto', 'cpu', 'cuda' or 'cuda:<n>', "
-            f"got {device!r} of type {type(device).__name__}."
-        )
     try:
         resolved = torch.device(device)
     except RuntimeError:

@@ -105,11 +105,29 @@ def check_bounds(value: Any, name: str) -> None:
         raise ValueError(f"{name} must be a pair (low, high) with low < high, got {value!r}.")
 
 
+def check_missing_values(value: Any) -> None:
+    """Check a ``missing_values`` parameter: a number, or NaN."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(f"missing_values must be a number or NaN, got {value!r:.80}.")
+
+
+def is_nan(value: Any) -> bool:
+    """Whether a parameter is the number NaN."""
+    return isinstance(value, Real) and bool(np.isnan(float(value)))
+
+
 def make_generator(random_state: Any) -> torch.Generator:
     """Make a CPU generator from a ``random_state`` parameter.
 
     Draws are made on the CPU and then moved, so that they agree between devices; the global seed
     is never touched.
     """
-    seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+    try:
+        stream = check_random_state(random_state)
+    except (TypeError, ValueError):
+        raise ValueError(
+            "random_state must be None, an integer from 0 or a numpy.random.RandomState, got "
+            f"{random_state!r:.80}."
+        ) from None
+    seed = stream.randint(np.iinfo(np.int32).max)
     return torch.Generator().manual_seed(int(seed))

@@ -1,5 +1,6 @@
 """Settings of the process, and the memory that may be used."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -50,6 +51,11 @@ def test_a_devices_name_wins_over_the_configuration():
         assert resolve_device("auto") == CPU
         assert resolve_device(None) == CPU
     assert resolve_device("cpu") == CPU
+
+
+def test_what_is_no_device_is_refused_by_name():
+    with pytest.raises(TypeError, match="device must be 'auto', 'cpu', 'cuda' or 'cuda:<n>'"):
+        resolve_device(np.ones((2, 2)))
 
 
 def test_the_budget_is_a_share_of_what_is_free_unless_set():

@@ -9,8 +9,10 @@ from skoverparam._params import (
     check_bounds,
     check_flag,
     check_integer,
+    check_missing_values,
     check_number,
     check_option,
+    is_nan,
     make_generator,
 )
 
@@ -67,3 +69,24 @@ def test_generators_follow_the_random_state():
     shared = np.random.RandomState(0)
     assert not torch.equal(draw(shared), draw(shared))
     assert make_generator(0).device == torch.device("cpu")
+
+
+@pytest.mark.parametrize("random_state", ["seed", object(), -1, np.full((2, 2), np.nan)])
+def test_what_is_no_random_state_is_refused_by_name(random_state):
+    with pytest.raises(ValueError, match="random_state must be None, an integer from 0"):
+        make_generator(random_state)
+
+
+def test_words_beside_numbers():
+    check_auto("median", "size", check_number, words=("median",))
+    check_auto(2.0, "size", check_number, words=("median",), low=0)
+    with pytest.raises(ValueError, match="size must be 'a', 'b' or a number, got 'auto'"):
+        check_auto("auto", "size", check_number, words=("a", "b"))
+
+
+def test_missing_values_are_numbers():
+    check_missing_values(np.float32("nan"))
+    check_missing_values(-1)
+    assert [is_nan(value) for value in (np.nan, 0, "nan")] == [True, False, False]
+    with pytest.raises(TypeError, match="missing_values must be a number or NaN, got 'hole'"):
+        check_missing_values("hole")

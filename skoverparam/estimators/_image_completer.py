@@ -16,8 +16,10 @@ from skoverparam._params import (
     check_auto,
     check_flag,
     check_integer,
+    check_missing_values,
     check_number,
     check_option,
+    is_nan,
 )
 from skoverparam._steps import run_steps
 from skoverparam.completion._observed import content_keys, hidden_error, indices, split_missing
@@ -361,7 +363,7 @@ class NTKImageCompleter(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = _is_nan(self.missing_values)
+        tags.input_tags.allow_nan = is_nan(self.missing_values)
         tags.input_tags.three_d_array = True
         tags.array_api_support = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
@@ -387,6 +389,7 @@ class NTKImageCompleter(
         check_auto(self.alpha, "alpha", check_number, low=0)
         check_auto(self.tol, "tol", check_number, low=0, high=1, boundaries="neither")
         check_integer(self.max_iter, "max_iter", low=1)
+        check_missing_values(self.missing_values)
         if self._is_adaptive() and self.upsampling != "nearest":
             raise ValueError(
                 f"prior='adaptive' needs upsampling='nearest', got {self.upsampling!r}."
@@ -400,7 +403,7 @@ class NTKImageCompleter(
     def _cross(self, X, *, reset):
         """Open the way to torch for images or flat rows; return the shape of an image, too."""
         rows, given = flat_rows(X)
-        finite = "allow-nan" if _is_nan(self.missing_values) else True
+        finite = "allow-nan" if is_nan(self.missing_values) else True
         passage, rows = cross(
             self, rows, reset=reset, device=self.device, ensure_all_finite=finite
         )
@@ -526,10 +529,6 @@ class NTKImageCompleter(
                 ConvergenceWarning,
                 stacklevel=5,
             )
-
-
-def _is_nan(value):
-    return isinstance(value, float) and bool(np.isnan(value))
 
 
 def _image_shape(value):

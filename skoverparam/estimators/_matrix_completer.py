@@ -19,8 +19,10 @@ from skoverparam._params import (
     check_bounds,
     check_flag,
     check_integer,
+    check_missing_values,
     check_number,
     check_option,
+    is_nan,
     make_generator,
 )
 from skoverparam._steps import run_steps
@@ -450,7 +452,7 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = _is_nan(self.missing_values)
+        tags.input_tags.allow_nan = is_nan(self.missing_values)
         tags.array_api_support = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
@@ -468,9 +470,10 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         check_flag(self.keep_empty_features, "keep_empty_features")
         check_flag(self.add_indicator, "add_indicator")
         check_bounds(self.clip, "clip")
+        check_missing_values(self.missing_values)
 
     def _cross(self, X, *, reset):
-        finite = "allow-nan" if _is_nan(self.missing_values) else True
+        finite = "allow-nan" if is_nan(self.missing_values) else True
         return cross(self, X, reset=reset, device=self.device, ensure_all_finite=finite)
 
     def _open(self, X, method):
@@ -619,10 +622,6 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
 
     def _columns_out(self, passage):
         return slice(None) if self.keep_empty_features else passage.tensor(self.kept_features_)
-
-
-def _is_nan(value):
-    return isinstance(value, float) and bool(np.isnan(value))
 
 
 def _given(value):

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skoverparam._arrays import cross, same_namespace
 from skoverparam._config import memory_budget, require_memory
-from skoverparam._labels import decode_labels, encode_labels
+from skoverparam._labels import cross_labels, decode_labels
 from skoverparam._params import check_flag, check_integer, check_number, check_option
 from skoverparam._steps import run_steps
 from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
@@ -244,8 +244,7 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
             The fitted estimator.
         """
         self._check_params()
-        passage, X, y = cross(self, X, y, reset=True, device=self.device)
-        classes, labels = encode_labels(y, type(self).__name__)
+        passage, X, y, classes, labels = cross_labels(self, X, y)
         settings = self._settings(passage, X, len(classes))
         points = self._points(passage, X)
         curves = {"loss": [], "margin_ratio": [], "cosine": []}
@@ -260,7 +259,7 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
         def fitted_after(solution):
             return {"classes_": classes} | self._attributes(passage, X, solution)
 
-        steps = max_margin_steps(points, passage.tensor(labels), len(classes), settings)
+        steps = max_margin_steps(points, labels, len(classes), settings)
         solution, _ = run_steps(
             self,
             recorded(steps),

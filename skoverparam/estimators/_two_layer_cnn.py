@@ -21,7 +21,7 @@ from skoverparam._arrays import (
     to_numpy,
 )
 from skoverparam._config import memory_budget, require_memory
-from skoverparam._labels import decode_labels, encode_labels
+from skoverparam._labels import cross_labels, decode_labels
 from skoverparam._params import (
     check_auto,
     check_flag,
@@ -500,8 +500,7 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
     def _training(self, X, y, coef_init=None):
         """Validate data, and set up what is to be trained."""
         X = self._flat(X)
-        passage, X, y = cross(self, X, y, reset=True, device=self.device)
-        classes, labels = encode_labels(y, type(self).__name__)
+        passage, X, y, classes, labels = cross_labels(self, X, y)
         patches = self._patches(passage, X)
         largest, median = patch_norms(patches)
         if not 1e-15 < largest < 1e15:
@@ -528,7 +527,7 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
         auto = self.learning_rate == "auto"
         training = start_training(
             distinct,
-            passage.tensor(labels),
+            labels,
             passage.tensor(coef_init, dtype=patches.dtype),
             learning_rate=0.5 / largest**2 if auto else float(self.learning_rate),
             q=float(self.q),
