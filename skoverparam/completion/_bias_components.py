@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -69,6 +70,14 @@ def estimate_bias_components(entries: Entries) -> BiasComponents:
     of the noise are then re-estimated. A fixed shrinkage constant does worse where few entries are
     known of many ids. ``O(n p)`` a round.
     """
+    # In units of a power of two, which changes no digit, squares of the values are numbers.
+    largest = float(entries.values.abs().max())
+    unit = 2.0 ** min(max(math.frexp(largest)[1], -1000), 1000)
+    found = _estimate(entries._replace(values=entries.values / unit))
+    return found._replace(mean=found.mean * unit, scale=found.scale * unit)
+
+
+def _estimate(entries: Entries) -> BiasComponents:
     y, w = entries.values, entries.weights
     total = w.sum()
     mean = (w * y).sum() / total

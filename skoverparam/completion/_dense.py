@@ -329,6 +329,8 @@ class Kernels(NamedTuple):
 
 
 class Solution(NamedTuple):
+    """Dual coefficients for every ridge with their true relative residuals, and what it took."""
+
     dual: Tensor
     residual: Tensor
     n_iter: int
@@ -336,12 +338,14 @@ class Solution(NamedTuple):
 
 
 def standardized(Y: Tensor, observed: Tensor, settings: Settings) -> tuple[Tensor, Baseline]:
+    """Remove offsets and scales; zero where nothing was observed."""
     baseline = estimate_baseline(Y, observed) if settings.standardize else no_baseline(Y, observed)
     Z = (Y - baseline.of_rows()) / baseline.scale
     return torch.where(observed, Z, torch.zeros_like(Z)), baseline
 
 
 def kernels_from(Q: Tensor, observed: Tensor, settings: Settings) -> Kernels:
+    """Build the kernels of both sides from the profiles Q of this pass."""
     row_features, row_basis = _side(Q, observed, settings.rows, settings.rank, of_columns=False)
     column_features, _ = _side(Q.T, observed.T, settings.columns, settings.rank, of_columns=True)
     C = _kernel_of(column_features, settings)

@@ -285,6 +285,7 @@ class Scale(NamedTuple):
 
     @classmethod
     def of(cls, image: Tensor, observed: Tensor, dtype: torch.dtype) -> Scale:
+        """Find the units of an image from its observed pixels."""
         # In double precision: units may be anything, and means of integers are not integers.
         values = image[:, observed].double()
         mean, least, greatest = values.mean(1), values.amin(1), values.amax(1)
@@ -294,9 +295,11 @@ class Scale(NamedTuple):
         return cls(mean[:, None, None], extent, least, greatest, dtype)
 
     def into(self, image: Tensor) -> Tensor:
+        """Bring values into these units."""
         return ((image.double() - self.mean) / self.extent).to(self.dtype)
 
     def back(self, x: Tensor) -> Tensor:
+        """Bring values back into those of the image, in float64."""
         return x.double() * self.extent + self.mean
 
 
@@ -309,6 +312,7 @@ class Neighborhoods(NamedTuple):
     def of(
         cls, known: Tensor, targets: Tensor, n_channels: int, settings: AdaptiveSettings
     ) -> Neighborhoods:
+        """Find what the target pixels are predicted from among the known ones."""
         m = 1 + settings.n_neighbors + settings.n_similar
         n_features = n_channels * settings.patch_size**2
         # Three kernels, the features of a neighborhood twice, and the distances of candidates.

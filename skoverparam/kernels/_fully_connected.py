@@ -97,18 +97,7 @@ def cosine_ntk_(C: Tensor, depth: int = 1, activation: object = "relu") -> Tenso
     worst in float64: set known diagonals exactly. The layers themselves add only rounding.
     Scratch memory is that of a few tiles, unless C is not contiguous (then one copy of C).
     """
-    return _cosine_(C, depth, resolve(activation), tangent=True)
-
-
-def cosine_nngp_(C: Tensor, depth: int = 1, activation: object = "relu") -> Tensor:
-    """Turn cosines into the Gaussian-process kernel of unit vectors, in place.
-
-    Same as `cosine_ntk_` for S_L, whose value at c = 1 is 1.
-    """
-    return _cosine_(C, depth, resolve(activation), tangent=False)
-
-
-def _cosine_(C: Tensor, depth: int, activation: Activation, tangent: bool) -> Tensor:
+    layer = resolve(activation).layer_
     _check_depth(depth)
     check_dtype("C", C)
     with torch.no_grad():
@@ -120,11 +109,9 @@ def _cosine_(C: Tensor, depth: int, activation: Activation, tangent: bool) -> Te
             cosine, gap, _, *work = buffers[:, : part.numel()]
             cosine.copy_(part)
             torch.sub(one(gap), part, out=gap)
-            block = Block(cosine, gap, part if tangent else None, (work[0], work[1]))
+            block = Block(cosine, gap, part, (work[0], work[1]))
             for _ in range(depth):
-                activation.layer_(block)
-            if not tangent:
-                part.copy_(cosine)
+                layer(block)
 
         _each(process, flat.split(chunk), flat, min(chunk, flat.numel()))
         if not C.is_contiguous():

@@ -23,6 +23,7 @@ from skoverparam.kernels._row_pairs import (
     tile_side,
     tiles,
 )
+from skoverparam.linalg._middle import middle_of
 from skoverparam.linalg._threads import n_workers, on_threads
 
 PROFILES = ("laplace", "gaussian", "matern", "exponential")
@@ -30,7 +31,6 @@ PROFILES = ("laplace", "gaussian", "matern", "exponential")
 # Up to here differences, feature by feature, cost no more than a product and what repairs it.
 _FEW_FEATURES = 16
 
-_ROWS_OF_MEDIAN = 9
 _LARGEST_NU = 10.5
 
 
@@ -118,10 +118,7 @@ class RadialKernel:
 
     def _in_units(self, X: Tensor, Z: Tensor | None) -> tuple[Tensor, Tensor]:
         """Points around the middle of X, in units of the bandwidth."""
-        # A median, since a mean may be so far away that differences from it round. Of few rows:
-        # it need not be precise.
-        few = X[:: max(1, len(X) // _ROWS_OF_MEDIAN)]
-        center = few.median(0).values if len(few) else X.new_zeros(X.shape[1])
+        center = middle_of(X)
         left = (X - center).div_(self.bandwidth)
         return left, left if Z is None else (Z - center).div_(self.bandwidth)
 

@@ -14,7 +14,6 @@ from skoverparam.kernels import DualPair, Erf, LeakyReLU, ReLU
 from skoverparam.kernels import fully_connected_nngp as public_nngp
 from skoverparam.kernels import fully_connected_ntk as public_ntk
 from skoverparam.kernels._fully_connected import (
-    cosine_nngp_,
     cosine_ntk_,
     fully_connected_nngp,
     fully_connected_ntk,
@@ -332,11 +331,10 @@ def test_the_result_is_the_only_large_allocation(activation, normalize):
 def test_cosines_in_place(activation, depth):
     cosines = torch.linspace(-1, 1, 42, dtype=torch.float64).view(3, 2, 7)
     expected = np.array([scalar_kernels(activation, float(c), depth) for c in cosines.flatten()])
-    for function, values in ((cosine_nngp_, expected[:, 0]), (cosine_ntk_, expected[:, 1])):
-        C = cosines.clone()
-        assert function(C, depth, activation) is C
-        # acos in the reference loses digits at the last point but one of a later layer
-        np.testing.assert_allclose(C.flatten(), values, atol=1e-12)
+    C = cosines.clone()
+    assert cosine_ntk_(C, depth, activation) is C
+    # acos in the reference loses digits at the last point but one of a later layer
+    np.testing.assert_allclose(C.flatten(), expected[:, 1], atol=1e-12)
 
 
 def test_cosines_beyond_one_by_rounding():
@@ -348,13 +346,12 @@ def test_cosines_beyond_one_by_rounding():
     assert C.isfinite().all()
 
 
-@pytest.mark.parametrize("function", [cosine_ntk_, cosine_nngp_])
-def test_cosines_in_a_view(function):
+def test_cosines_in_a_view():
     base = torch.linspace(-1, 1, 60, dtype=torch.float64).view(6, 10)
-    expected = function(base.clone(), 2, "leaky_relu")
+    expected = cosine_ntk_(base.clone(), 2, "leaky_relu")
     transposed, strided = base.T.contiguous().T, base.clone()[:, ::2]
-    assert torch.equal(function(transposed, 2, "leaky_relu"), expected)
-    assert torch.equal(function(strided, 2, "leaky_relu"), expected[:, ::2])
+    assert torch.equal(cosine_ntk_(transposed, 2, "leaky_relu"), expected)
+    assert torch.equal(cosine_ntk_(strided, 2, "leaky_relu"), expected[:, ::2])
 
 
 def test_cosines_larger_than_a_chunk():
@@ -392,7 +389,7 @@ def test_errors_of_cosines():
     with pytest.raises(TypeError, match="C must have dtype float32 or float64, got torch.int64"):
         cosine_ntk_(torch.ones(3, dtype=torch.int64), 1, "relu")
     with pytest.raises(ValueError, match="must be at least 0"):
-        cosine_nngp_(torch.ones(3), -2, "relu")
+        cosine_ntk_(torch.ones(3), -2, "relu")
 
 
 # -- public functions ---------------------------------------------------------------------------

@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from skoverparam.linalg._threads import on_threads
+from skoverparam.linalg._threads import on_threads, sum_on_threads
 
 
 @pytest.fixture
@@ -44,3 +44,18 @@ def test_errors_come_through_and_settings_stay():
 
 def test_no_items():
     assert on_threads(str, [], torch.device("cpu")) == []
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("n_items", [1, 2, 7])
+def test_every_item_is_added_once(n_items):
+    shares = []
+
+    def add_up(items):
+        shares.append(len(items))
+        return torch.tensor([float(sum(items))])
+
+    total = sum_on_threads(add_up, range(n_items), torch.device("cpu"))
+    assert total.tolist() == [sum(range(n_items))]
+    assert len(shares) == min(2, n_items)
+    assert sum(shares) == n_items

@@ -16,11 +16,11 @@ from skoverparam.linalg._kernel_systems._matvec import (
     tile_bytes,
 )
 from skoverparam.linalg._lower_blocks import LowerBlocks
+from skoverparam.linalg._middle import middle_of
 from skoverparam.linalg._threads import sum_on_threads
 
 # Rows for which a diagonal is read off a small kernel matrix, for kernels that know no better.
 _DIAGONAL_ROWS = 32
-_ROWS_OF_MEDIAN = 9
 
 
 class KernelMatrix:
@@ -57,9 +57,8 @@ class KernelMatrix:
     def __init__(self, kernel: Any, X: Tensor, *, block_bytes: int | None = None) -> None:
         self.origin = torch.zeros_like(X[0])
         if getattr(kernel, "stationary", False):
-            # Far from the origin, single precision would lose the distances. The median of some
-            # rows is among the points even where a few are so far away that their mean is not.
-            self.origin = X[:: max(1, len(X) // _ROWS_OF_MEDIAN)].median(0).values
+            # Far from the origin, single precision would lose the distances.
+            self.origin = middle_of(X)
             X = X - self.origin
         self.kernel = kernel
         self.X = X

@@ -290,7 +290,8 @@ def restricted_steps(
             status = "solved"
         elif n_iter >= max_iter:
             status = "max_iter"
-        elif bool((relative > before / 2)[relative > tol].any()):
+        elif not bool((relative <= torch.maximum(before / 2, before.new_tensor(tol))).all()):
+            # Also where they are not numbers.
             status = "stalled"
         else:
             continue

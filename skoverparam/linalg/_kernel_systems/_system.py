@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
+from skoverparam.linalg._minimum_norm import relative_size
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,7 @@ class KernelSystem:
 
     def relative(self, R: Tensor) -> Tensor:
         """Norm of a residual's columns over those of Y; 0 over 0 is 0."""
-        norms = torch.linalg.vector_norm(self.targets, dim=0)
-        return torch.linalg.vector_norm(R, dim=0) / torch.where(norms > 0, norms, 1.0)
+        return relative_size(R, self.targets)
 
 
 class SolverStep(NamedTuple):
