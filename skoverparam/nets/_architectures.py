@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from inspect import signature
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -132,6 +134,8 @@ def build_network(
     """
     check_architecture(architecture)
     make = architecture if callable(architecture) else NAMED[architecture]
+    if not callable(architecture):
+        _check_options(architecture, options)
     with seeded(torch.Generator().manual_seed(seed).get_state(), torch.device("cpu")):
         network = make(input_shape, n_outputs, **options)
     if not isinstance(network, nn.Module):
@@ -140,6 +144,46 @@ def build_network(
             f"{architecture!r:.80}."
         )
     return network
+
+
+# Options that are integers from one; the first two are several.
+_SIZES = (
+    "hidden_layer_sizes",
+    "widths",
+    "width",
+    "n_blocks",
+    "n_layers",
+    "n_heads",
+    "feedforward_width",
+    "kernel_size",
+    "n_tokens",
+)
+
+
+def _check_options(architecture: str, options: dict[str, Any]) -> None:
+    """Refuse what torch would say about in words of its own, or not at all."""
+    parameters = signature(NAMED[architecture]).parameters
+    accepted = [name for name in parameters if name not in {"input_shape", "n_outputs"}]
+    for name, value in options.items():
+        if name not in accepted:
+            raise ValueError(
+                f"architecture_options of {architecture!r} must be among {accepted}, got {name!r}."
+            )
+        if name == "dropout":
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not (number and 0 <= value < 1):
+                raise ValueError(
+                    f"dropout in architecture_options must be from 0 to below 1, got {value!r}."
+                )
+        elif name in _SIZES and value is not parameters[name].default:
+            several = isinstance(parameters[name].default, tuple)
+            sizes = value if several and isinstance(value, (tuple, list)) else [value]
+            whole = all(isinstance(size, Integral) and size >= 1 for size in sizes)
+            if not whole or (name == "widths" and not len(sizes)):
+                kind = "integers" if several else "an integer"
+                raise ValueError(
+                    f"{name} in architecture_options must be {kind} from 1, got {value!r}."
+                )
 
 
 def rebuild_network(

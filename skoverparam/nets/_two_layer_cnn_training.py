@@ -100,11 +100,14 @@ def patch_norms(patches: Tensor) -> tuple[float, float]:
     Returns
     -------
     largest, median : float
-        Exact also where squares of the entries leave the range of numbers.
+        Exact also where squares of the entries leave the range of numbers; not finite where the
+        entries themselves do.
     """
     unit = float(patches.abs().max())
     if unit == 0:
         return 1.0, 1.0
+    if not math.isfinite(unit):
+        return unit, unit
     norms = torch.linalg.vector_norm(patches / unit, dim=2).flatten() * unit
     norms = norms[norms > 0]
     ordered = norms.sort().values

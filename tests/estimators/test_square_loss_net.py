@@ -657,3 +657,23 @@ def test_fitted_on_a_gpu_loaded_on_a_cpu(blobs):
             loaded.decision_function(X), net.decision_function(X), rtol=1e-6, atol=1e-8
         )
         assert loaded.fit(X, y).n_iter_ == 60
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "message"),
+    [
+        ("mlp", {"nonsense": 1}, r"options of 'mlp' must be among \['hidden_layer_sizes'"),
+        ("mlp", {"dropout": 2.0}, "dropout in architecture_options must be from 0 to below 1"),
+        ("lstm", {"n_layers": 0}, "n_layers in architecture_options must be an integer from 1"),
+        ("tcnn", {"kernel_size": 2.5}, "kernel_size in architecture_options must be an integer"),
+        ("resnet", {"widths": ()}, "widths in architecture_options must be integers from 1"),
+        ("resnet", {"widths": (4, 0)}, "widths in architecture_options must be integers from 1"),
+    ],
+)
+def test_options_of_architectures_are_checked(architecture, options, message):
+    X, y = np.random.default_rng(0).normal(size=(6, 4, 4)), [0, 1] * 3
+    model = SquareLossNetClassifier(
+        architecture=architecture, architecture_options=options, random_state=0
+    )
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y)

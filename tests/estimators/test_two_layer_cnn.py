@@ -578,3 +578,9 @@ def test_single_precision_holds_what_a_step_too_large_made_in_double():
     assert np.isfinite(classifier.decision_function(X)).all()
     assert np.isfinite(classifier.predict_proba(X)).all()
     assert classifier.score(X, y) == 1
+
+
+def test_samples_beyond_the_range_of_the_precision_are_refused():
+    X, y = np.full((4, 2), 1e39), [0, 1] * 2
+    with pytest.raises(ValueError, match="X must have patches of moderate size, got .* inf"):
+        TwoLayerCNNClassifier(dtype="float32").fit(X, y)
