@@ -462,7 +462,7 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
         """Collect the fitted attributes that a solution amounts to."""
         settings = choice.settings
         model = finish(posed, solved.coefficients, known, settings)
-        square = model.scale**2
+        square = model.scale * model.scale  # a power would raise where this overflows
         return {
             "ids_": ids,
             "row_ids_": _kept(passage, ids[0]),

@@ -36,6 +36,7 @@ from skoverparam.linalg._kernel_systems._ridge_choice import (
 )
 from skoverparam.linalg._kernel_systems._solve import SOLVERS, KernelStep, kernel_solve_steps
 from skoverparam.linalg._kernel_systems._system import KernelSystem
+from skoverparam.linalg._units import units_of
 
 _NETWORKS = {"ntk": fully_connected_ntk, "nngp": fully_connected_nngp}
 
@@ -239,9 +240,10 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
         """
         bandwidth = self._find_bandwidth(data.X)
         kernel = self._kernel_of(passage, bandwidth)
+        given, data = data.X, data._replace(X=self._unit_rows(data.X))
 
         def fitted_after(step):
-            points = data.X if step.centers is None else data.X[step.centers]
+            points = given if step.centers is None else given[step.centers]
             return extra | {
                 "X_fit_": passage.keep(points.to(passage.dtype)),
                 "dual_coef_": passage.keep(data.flat(step.dual_coef) * data.scale),
@@ -318,6 +320,13 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
                 f"{float(X.abs().max()):g}. Scale X, or give bandwidth as a number."
             )
         return found
+
+    def _unit_rows(self, X):
+        """Show samples as the kernel sees them: those of networks see directions only.
+
+        Each row in its own unit has squares that are numbers, in single precision, too.
+        """
+        return X / units_of(X.T)[:, None] if self.kernel in _NETWORKS else X
 
     def _tolerance(self, Y):
         if self.tol is not None:
@@ -404,13 +413,14 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
             check_number(value, param_name, low=0)
         bandwidth = self._find_bandwidth(data.X)
         kernel = self._kernel_of(passage, bandwidth)
-        matrix = KernelMatrix(kernel, data.X)
+        points, test = (self._unit_rows(A) for A in (data.X, passage.tensor(X_test).double()))
+        matrix = KernelMatrix(kernel, points)
         _require_eigenvectors(matrix, data, len(param_range), passage.device, "A path of ridges")
         ridges = [float(value) for value in param_range]
         coefs = ridges_path(matrix, data.Y, data.weights, ridges)
         n_values, n, t = coefs.shape
         columns = coefs.movedim(0, 1).reshape(n, n_values * t)
-        outputs = kernel_matvec(kernel, passage.tensor(X_test).double(), data.X, columns)
+        outputs = kernel_matvec(kernel, test, points, columns)
         return outputs.view(-1, n_values, t).movedim(1, 0) * data.scale
 
     def _outputs(self, X, method):
@@ -419,10 +429,11 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
         passage, X = cross(self, X, reset=False, device=self.device)
         same_namespace(self, X, attribute="dual_coef_", method=method)
         kernel = self._kernel_of(passage, self.bandwidth_)
-        centers = passage.tensor(self.X_fit_).double()
+        centers = self._unit_rows(passage.tensor(self.X_fit_).double())
         coef = passage.tensor(self.dual_coef_)
         columns = coef[:, None] if coef.ndim == 1 else coef
-        outputs = kernel_matvec(kernel, passage.tensor(X).double(), centers, columns)
+        samples = self._unit_rows(passage.tensor(X).double())
+        outputs = kernel_matvec(kernel, samples, centers, columns)
         return passage, outputs[:, 0] if coef.ndim == 1 else outputs
 
 

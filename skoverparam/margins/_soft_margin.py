@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from skoverparam.margins._constraints import Constraints
+
+# Newton's method ends after some ten steps: if so many in a row close no gap, rounding is left.
+_STALLED = 20
 
 
 class SoftMargin(NamedTuple):
@@ -77,6 +81,7 @@ def soft_margin(constraints: Constraints, C: float, *, tol: float, max_iter: int
     ridge = A.new_zeros(A.shape[1])
     ridge[:r] = 1
     x, values, gap, n_iter = torch.zeros_like(ridge), A.new_zeros(len(A)), 1.0, 0
+    best, stalled = math.inf, 0
     while n_iter < max_iter:
         n_iter += 1
         slack = (1 - values).clamp(min=0)
@@ -91,7 +96,9 @@ def soft_margin(constraints: Constraints, C: float, *, tol: float, max_iter: int
         step = _exact_step(x, direction, ridge, values, along, C)
         x, values = x + step * direction, values + step * along
         gap = _gap(A, ridge, E, x, values, C)
-        if gap <= tol or step == 0:
+        stalled = 0 if gap < best else stalled + 1
+        best = min(best, gap)
+        if gap <= tol or step == 0 or stalled == _STALLED:
             break
     slack = (1 - values).clamp(min=0)
     norm = float(torch.linalg.vector_norm(x[:r]))

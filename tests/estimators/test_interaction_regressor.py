@@ -395,3 +395,11 @@ def test_without_side_information_there_is_no_weight_of_it_to_choose():
     assert np.isnan(given.held_out_error_)
     about = NTKInteractionRegressor(row_prior=np.eye(30), alpha=1.0, mask_weight=1.0).fit(pairs, y)
     assert np.isfinite(about.held_out_error_)
+
+
+@pytest.mark.parametrize("exponent", [-500, 500])
+def test_values_whose_squares_are_no_numbers(exponent):
+    X, y, *_ = ratings()
+    model = NTKInteractionRegressor(**GIVEN).fit(X, y)
+    far = NTKInteractionRegressor(**GIVEN).fit(X, y * 2.0**exponent)
+    np.testing.assert_allclose(far.predict(X), model.predict(X) * 2.0**exponent, rtol=1e-9)

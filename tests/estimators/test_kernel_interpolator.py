@@ -483,3 +483,14 @@ def test_pickle_and_search():
     assert search.best_params_ == {"bandwidth": 3.0}
     loaded = pickle.loads(pickle.dumps(search.best_estimator_))
     np.testing.assert_array_equal(loaded.predict(X), search.predict(X))
+
+
+@pytest.mark.parametrize("exponent", [-500, 500])
+@pytest.mark.parametrize("solver", ["auto", "pcg", "eigenpro", "restricted"])
+def test_kernels_of_networks_see_directions_only(exponent, solver):
+    # In single precision such samples are infinite: conjugate gradients went on for ever.
+    X, y = draw(n=20)
+    model = Regressor(kernel="ntk", solver=solver, ridge=1.0, tol=1e-3)
+    expected = clone(model).fit(X, y).predict(X)
+    predicted = model.fit(X * 2.0**exponent, y).predict(X * 2.0**exponent)
+    np.testing.assert_allclose(predicted, expected, rtol=1e-9)

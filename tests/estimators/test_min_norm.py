@@ -1,5 +1,6 @@
 """MinNormRegressor: what a user of linear regression relies on."""
 
+import functools
 import pickle
 
 import numpy as np
@@ -425,3 +426,30 @@ def test_bad_parameters_are_named_before_any_work(wide, parameters, error, messa
 def test_bad_weights_are_named(wide, weights, message):
     with pytest.raises(ValueError, match=message):
         MinNormRegressor().fit(*wide, sample_weight=weights)
+
+
+@pytest.mark.parametrize("solver", ["svd", "cod", "gram"])
+@pytest.mark.parametrize("exponents", [(-150, 150), (150, -150), (-170, -170), (150, 150)])
+def test_extreme_units_change_nothing(wide, solver, exponents):
+    # Squares of such numbers overflow or vanish, the model does not.
+    X, y = wide
+    X_unit, Y_unit = (2.0 ** (3 * e) for e in exponents)
+    model = MinNormRegressor(solver=solver).fit(X, y)
+    far = MinNormRegressor(solver=solver).fit(X * X_unit, y * Y_unit)
+    # Digits may depend on where in memory an array begins.
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-9)
+    close(far.coef_, model.coef_ * Y_unit / X_unit)
+    close(far.predict(X * X_unit), model.predict(X) * Y_unit)
+    close(far.coef_norm_, model.coef_norm_ * Y_unit / X_unit)
+    assert far.interpolates_
+    assert far.residual_ < 1e-9
+    path = MinNormRegressor().fit_predict_path(X * X_unit, y * Y_unit, X, param_range=[80])
+    assert np.isfinite(path).all()
+
+
+def test_coefficients_that_no_number_holds(wide):
+    X, y = wide
+    with pytest.raises(ValueError, match="float32 cannot hold the coefficients"):
+        MinNormRegressor().fit((X * 1e-30).astype(np.float32), (y * 1e30).astype(np.float32))
+    with pytest.raises(ValueError, match="float64 cannot hold the coefficients"):
+        MinNormRegressor().fit(X * 1e200, y * 1e-200)

@@ -91,3 +91,11 @@ def test_points_that_are_all_the_same():
     problem, found = solve(X - X.mean(0), y, 1.0, free=True)
     # The intercept is then the mean of the labels.
     assert float(found.offset) == pytest.approx(0.4, rel=1e-6)
+
+
+def test_a_gap_that_rounding_leaves_ends_the_method():
+    # With such weights of the violations rounding errors of the slacks are the gap.
+    X, y = overlapping()
+    problem = Constraints(Points(X=1e12 * X), y[:, None], None, True)
+    found = soft_margin(problem, 1e6, tol=1e-300, max_iter=100_000)
+    assert found.n_iter < 200

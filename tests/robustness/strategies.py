@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-DTYPES = ("float64", "float32", "int64", "bool")
+# Extreme scales are those of floats: most draws are to be floats.
+DTYPES = ("float64", "float64", "float64", "float32", "float32", "int64", "bool")
 KINDS = (
     "normal",
     "heavy tails",
@@ -38,7 +39,9 @@ def scales(draw, dtype="float64", *, extreme=True):
     if dtype not in EXPONENTS or not extreme:
         return 1.0
     low, high = EXPONENTS[dtype]
-    exponent = draw(st.one_of(st.just(0), st.sampled_from([low, high]), st.integers(low, high)))
+    exponent = draw(
+        st.one_of(st.just(0), st.sampled_from([low, low, high, high]), st.integers(low, high))
+    )
     return 10.0**exponent
 
 
@@ -89,7 +92,9 @@ def _of_kind(kind, n, d, rng):
 
 
 @st.composite
-def targets(draw, n_samples, *, dtypes=("float64", "float32", "int64"), extreme=True, multi=True):
+def targets(
+    draw, n_samples, *, dtypes=("float64", "float64", "float32", "int64"), extreme=True, multi=True
+):
     """Targets of shape (n,) or (n, k): any numbers, all zero, constant, or contradictory."""
     k = draw(st.sampled_from([None, 1, 3])) if multi else None
     shape = (n_samples,) if k is None else (n_samples, k)
@@ -112,9 +117,13 @@ def targets(draw, n_samples, *, dtypes=("float64", "float32", "int64"), extreme=
 
 @st.composite
 def labels(draw, n_samples, *, max_classes=4):
-    """Classes of any type: numbers, strings, truth values; sometimes a single class."""
-    count = draw(st.integers(1, max_classes))
-    codes = draw(st.lists(st.integers(0, count - 1), min_size=n_samples, max_size=n_samples))
+    """Classes of any type: numbers, strings, truth values; now and then a single class."""
+    # One class is refused by most classifiers: it need not come up often.
+    count = draw(st.sampled_from([*range(2, max_classes + 1)] * 3 + [1]))
+    each = list(range(count))[:n_samples]
+    rest = n_samples - len(each)
+    others = draw(st.lists(st.integers(0, count - 1), min_size=rest, max_size=rest))
+    codes = draw(st.permutations(each + others))
     names = draw(
         st.sampled_from(
             [

@@ -8,6 +8,7 @@ import contextlib
 import re
 import signal
 import time
+import traceback
 import warnings
 from collections import Counter, defaultdict
 
@@ -15,7 +16,10 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-REFUSALS = (ValueError, TypeError, MemoryError)
+REFUSALS = (ValueError, TypeError, FloatingPointError, MemoryError)
+
+# Whoever raises an error must know its cause: we, or scikit-learn's validation.
+_OURS = r"skoverparam|sklearn"
 
 # How many inputs of every estimator were answered, and how many refused.
 outcomes = defaultdict(Counter)
@@ -31,8 +35,8 @@ def watch(estimator, *, seconds=60.0, warns=(ConvergenceWarning, UserWarning)):
 
     Parameters
     ----------
-    estimator : estimator
-        Named in the tally.
+    estimator : estimator or str
+        Named in the tally; a function by its name.
 
     seconds : float, default=60.0
         More than this is a hang.
@@ -40,7 +44,7 @@ def watch(estimator, *, seconds=60.0, warns=(ConvergenceWarning, UserWarning)):
     warns : tuple of warning categories
         What may be warned about. RuntimeWarning, numpy's voice for overflow, never may be.
     """
-    name = type(estimator).__name__
+    name = estimator if isinstance(estimator, str) else type(estimator).__name__
     before = _global_state()
     start = time.monotonic()
     with warnings.catch_warnings(record=True) as caught, _alarm(name, seconds):
@@ -81,6 +85,9 @@ def attempt(function, *args, about, **kwargs):
         if not re.search(about, text):
             message = f"{type(error).__name__} names no cause: {text!r}"
             raise AssertionError(message) from error
+        raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
+        if not re.search(_OURS, raised_in):
+            raise AssertionError(f"{text!r} was raised inside {raised_in}") from error
         raise Refused(text) from error
 
 
@@ -115,3 +122,30 @@ def _alarm(name, seconds):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
+
+
+def says_truly(interpolates, y, predicted, *, rounding):
+    """Assert that "every target is met to 1e-6 of the largest of its column" is true, or false.
+
+    Parameters
+    ----------
+    interpolates : bool
+        What the estimator says.
+
+    y, predicted : array of shape (n,) or (n, t)
+        Targets and predictions.
+
+    rounding : float
+        Size of what predictions are sums of: they are known to its last digits only.
+    """
+    assert np.isfinite(predicted).all()
+    Y, P = (np.asarray(a, float).reshape(len(y), -1) for a in (y, predicted))
+    largest = np.abs(Y).max(0)
+    slack = 64 * np.finfo(float).eps * rounding
+    if predicted.dtype == np.float32:
+        slack += 1e-7 * np.abs(P).max() + np.finfo(np.float32).tiny
+    miss = np.abs(P - Y).max(0)
+    if interpolates:
+        assert (miss <= 1.01e-6 * largest + slack).all(), f"misses by {miss} of {largest}"
+    else:
+        assert (miss >= 0.99e-6 * largest - slack).any(), f"meets: {miss} of {largest}"
