@@ -16,13 +16,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from skoverparam.linalg._appended_columns import (
+    Anchor,
+    Block,
+    append,
+    certified,
+    hypot,
+    next_anchor,
+    null_error,
+)
 from skoverparam.linalg._minimum_norm import default_rcond, rank_above, thin_svd
 
 # Columns between two anchors: fewer mean more decompositions, more mean longer bases.
 _BLOCK = 96
-# Backward error, in units of the machine precision, up to which a step stands. Decompositions have
-# some units themselves.
-_UNITS = 50
 # Cut-offs up to so many times the default one are about rounding errors.
 _ROUNDING = 10
 
@@ -94,35 +100,6 @@ class Solutions(NamedTuple):
     rank: list[int]
 
 
-class _Anchor(NamedTuple):
-    """The first ``size`` columns of A: ``U diag(S) V^T``, cut off at the numerical rank.
-
-    What is needed of V the paths carry themselves.
-    """
-
-    size: int
-    U: Tensor
-    S: Tensor
-
-
-class _Block(NamedTuple):
-    """Columns B appended to an anchor.
-
-    ``B = U UB + Q R`` with Q orthonormal and orthogonal to U. ``pivots`` are the columns
-    that opened the directions Q, ``rest`` the others; column i of N is the null vector of
-    ``[U diag(S), B]`` that came with column ``rest[i]`` and uses none after it. ``scales`` is a
-    norm of the matrix with the first 1, 2, ... columns.
-    """
-
-    UB: Tensor
-    Q: Tensor
-    R: Tensor
-    pivots: list[int]
-    rest: list[int]
-    N: Tensor
-    scales: Tensor
-
-
 class _Steps(NamedTuple):
     """Solutions after some of a block's columns.
 
@@ -145,7 +122,7 @@ class _Features:
         self.basis = X.new_zeros(0 if readout is None else len(readout), 0)
         self.landed: Tensor | None = None
 
-    def steps(self, anchor: _Anchor, block: _Block, ahead: Tensor) -> _Steps:
+    def steps(self, anchor: Anchor, block: Block, ahead: Tensor) -> _Steps:
         Y, S, (r, m) = self.Y, anchor.S[:, None], block.UB.shape
         Uy, Qy = anchor.U.T @ Y, block.Q.T @ Y
         known, born = _masks(block, ahead)
@@ -164,16 +141,14 @@ class _Features:
         miss_U = Uy[:, None] - S[..., None] * W[:r] - _apply(block.UB, W[r:])
         fit_Q = _apply(block.R, W[r:])
         outside = Y - anchor.U @ Uy - block.Q @ Qy
-        residuals = _hypot(
-            outside[:, None].expand(-1, len(ahead), -1), miss_U, Qy[:, None] - fit_Q
-        )
-        miss = _hypot(miss_U, known * Qy[:, None] - fit_Q)
+        residuals = hypot(outside[:, None].expand(-1, len(ahead), -1), miss_U, Qy[:, None] - fit_Q)
+        miss = hypot(miss_U, known * Qy[:, None] - fit_Q)
         return _Steps(W, residuals, _relative(miss, block, ahead, W, Y))
 
-    def land(self, anchor: _Anchor, V: Tensor) -> None:
+    def land(self, anchor: Anchor, V: Tensor) -> None:
         self.landed = V
 
-    def image(self, anchor: _Anchor, block: _Block, W: Tensor) -> Tensor:
+    def image(self, anchor: Anchor, block: Block, W: Tensor) -> Tensor:
         r, (k, t) = len(anchor.S), W.shape[1:]
         inner, outer = W[:r].reshape(r, k * t), W[r:].reshape(-1, k * t)
         last = anchor.size + len(outer)
@@ -187,7 +162,7 @@ class _Features:
             image = torch.cat([self.basis @ inner, outer])
         return image.view(-1, k, t)
 
-    def advance(self, old: _Anchor, new: _Anchor, v: Tensor) -> None:
+    def advance(self, old: Anchor, new: Anchor, v: Tensor) -> None:
         self._settle()
         inner, outer = v[: len(old.S)], v[len(old.S) :]
         if self.readout is None:
@@ -203,7 +178,7 @@ class _Features:
         if self.landed is not None:
             self.basis, self.landed = self._read(self.landed), None
 
-    def at(self, anchor: _Anchor, rank: int) -> tuple[Tensor, Tensor]:
+    def at(self, anchor: Anchor, rank: int) -> tuple[Tensor, Tensor]:
         Uy = anchor.U.T @ self.Y
         Uy[rank:] = 0
         residuals = torch.linalg.vector_norm(self.Y - anchor.U @ Uy, dim=0)
@@ -219,7 +194,7 @@ class _Samples:
         self.inside = Y.new_zeros(0, Y.shape[1])
         self.outside = Y.new_zeros(Y.shape[1])
 
-    def steps(self, anchor: _Anchor, block: _Block, ahead: Tensor) -> _Steps:
+    def steps(self, anchor: Anchor, block: Block, ahead: Tensor) -> _Steps:
         S, (r, m) = anchor.S[:, None], block.UB.shape
         known, born = _masks(block, ahead)
         added = torch.arange(m, device=ahead.device)[:, None, None] < ahead[:, None]
@@ -242,25 +217,25 @@ class _Samples:
         miss = torch.linalg.vector_norm(can - fit, dim=0)
         return _Steps(W, residuals, _relative(miss, block, ahead, W, target[:, -1]))
 
-    def image(self, anchor: _Anchor, block: _Block, W: Tensor) -> Tensor:
+    def image(self, anchor: Anchor, block: Block, W: Tensor) -> Tensor:
         basis = torch.cat([anchor.U, block.Q[:, : len(W) - len(anchor.S)]], dim=1)
         if self.readout is not None:
             basis = self.readout @ basis
         return _apply(basis, W)
 
-    def land(self, anchor: _Anchor, V: Tensor) -> None:
+    def land(self, anchor: Anchor, V: Tensor) -> None:
         self.inside = V.T @ self.Y[: anchor.size]
         self.outside = (self.Y[: anchor.size] - V @ self.inside).square().sum(0)
 
-    def advance(self, old: _Anchor, new: _Anchor, v: Tensor) -> None:
+    def advance(self, old: Anchor, new: Anchor, v: Tensor) -> None:
         target = torch.cat([self.inside, self.Y[old.size : new.size]])
         self.inside = v.T @ target
         self.outside = self.outside + (target - v @ self.inside).square().sum(0)
 
-    def at(self, anchor: _Anchor, rank: int) -> tuple[Tensor, Tensor]:
+    def at(self, anchor: Anchor, rank: int) -> tuple[Tensor, Tensor]:
         W = self.inside / anchor.S[:, None]
         W[rank:] = 0
-        residuals = torch.hypot(_hypot(self.inside[rank:]), self.outside.sqrt())
+        residuals = torch.hypot(hypot(self.inside[rank:]), self.outside.sqrt())
         return W, residuals
 
 
@@ -344,7 +319,7 @@ def solutions(
     A, p = path.A, X.shape[1] if readout is None else len(readout)
     # Solutions of a block are formed together: not more of them than some hundred megabytes.
     longest = max(1, min(_BLOCK, 10**7 // (max(p, len(A) + _BLOCK) * max(Y.shape[1], 1))))
-    anchor = _Anchor(0, A.new_zeros(len(A), 0), A.new_zeros(0))
+    anchor = Anchor(0, A.new_zeros(len(A), 0), A.new_zeros(0))
     # A cut-off above rounding errors is a matter of singular values: every size is an anchor, and
     # what is cut off for one size must not be lost for the next.
     floor = default_rcond(len(X), X.shape[1], X.dtype)
@@ -355,18 +330,18 @@ def solutions(
         if dims[place] - anchor.size > longest:
             # Far ahead: a decomposition of its own costs less than those on the way.
             U, S, V, _ = thin_svd(A[:, : dims[place]], kept)
-            anchor, length = _Anchor(dims[place], U, S), longest
+            anchor, length = Anchor(dims[place], U, S), longest
             path.land(anchor, V)
             yield _at_anchor(path, anchor, rank_above(S, rcond), place)
             place += 1
             continue
         stop = min(anchor.size + length, A.shape[1], dims[place] if cuts else A.shape[1])
         ahead = [d - anchor.size for d in dims[place : bisect_right(dims, stop)]]
-        block = _append(anchor, A[:, anchor.size : stop], kept, bare=cuts or not ahead)
+        block = append(anchor, A[:, anchor.size : stop], kept, bare=cuts or not ahead)
         n_columns, good = stop - anchor.size, stop - anchor.size
         if ahead and not cuts:
             steps = path.steps(anchor, block, torch.tensor(ahead, device=A.device))
-            good = min(_certified(block, _null_error(anchor, block), steps.error, ahead), good)
+            good = min(certified(block, null_error(anchor, block), steps.error, ahead), good)
             some = sum(k <= good for k in ahead)
             if some:
                 W = steps.W[:, :some]
@@ -383,16 +358,16 @@ def solutions(
         # The first column that failed becomes an anchor, and is solved there.
         length = min(longest, 2 * length) if good == n_columns else max(good, 1)
         previous, n_columns = anchor, min(good + 1, n_columns)
-        anchor, v = _next(previous, block, n_columns, kept)
+        anchor, v = next_anchor(previous, block, n_columns, kept)
         path.advance(previous, anchor, v)
         if dims[place] == anchor.size:
             yield _at_anchor(path, anchor, rank_above(anchor.S, rcond), place)
             place += 1
 
 
-def _at_anchor(path: _Features | _Samples, anchor: _Anchor, rank: int, place: int) -> Solutions:
+def _at_anchor(path: _Features | _Samples, anchor: Anchor, rank: int, place: int) -> Solutions:
     W, residuals = path.at(anchor, rank)
-    nothing = _append(anchor, anchor.U[:, :0], 0.0, bare=True)
+    nothing = append(anchor, anchor.U[:, :0], 0.0, bare=True)
     return Solutions(
         slice(place, place + 1),
         path.image(anchor, nothing, W[:, None]),
@@ -402,96 +377,7 @@ def _at_anchor(path: _Features | _Samples, anchor: _Anchor, rank: int, place: in
     )
 
 
-def _append(anchor: _Anchor, B: Tensor, rcond: float, *, bare: bool) -> _Block:
-    """Sort appended columns into those that open directions and those that do not.
-
-    A bare block has no null vectors: enough to pass over its columns.
-    """
-    UB, outside = _project_off(anchor.U, B)
-    lengths = torch.linalg.vector_norm(B, dim=0)
-    first = anchor.S[0] if len(anchor.S) else B.new_zeros(())
-    # Between the spectral norm of the columns so far and the Frobenius norm of the block's.
-    Q, R, pivots = _directions(
-        outside, rcond * torch.maximum(first, lengths.square().cumsum(0).sqrt())
-    )
-    opened = set(pivots)
-    rest = [] if bare else [j for j in range(B.shape[1]) if j not in opened]
-    scales = torch.maximum(first, lengths.cummax(0).values) if len(lengths) else lengths
-    return _Block(UB, Q, R, pivots, rest, _null_basis(anchor.S, UB, R, pivots, rest), scales)
-
-
-def _directions(outside: Tensor, cut: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-    """Orthonormalize columns in order, leaving out those that depend on earlier ones."""
-    n, m = outside.shape
-    if not bool((torch.linalg.vector_norm(outside, dim=0) > cut).any()):
-        return outside.new_zeros(n, 0), outside.new_zeros(0, m), []
-    if n >= m:
-        Q, R = torch.linalg.qr(outside)
-        if bool((R.diagonal().abs() > cut).all()):
-            return Q, R, list(range(m))
-    # Dependent columns among them: one by one, with reorthogonalization.
-    most = min(n, m)
-    Q, R = outside.new_zeros(n, most), outside.new_zeros(most, m)
-    pivots: list[int] = []
-    for j in range(m):
-        found = len(pivots)
-        inside, left = _project_off(Q[:, :found], outside[:, j : j + 1])
-        R[:found, j] = inside[:, 0]
-        length = torch.linalg.vector_norm(left)
-        if found < most and bool(length > cut[j]):
-            R[found, j] = length
-            Q[:, found] = left[:, 0] / length
-            pivots.append(j)
-    return Q[:, : len(pivots)], R[: len(pivots)], pivots
-
-
-def _null_basis(S: Tensor, UB: Tensor, R: Tensor, pivots: list[int], rest: list[int]) -> Tensor:
-    """Nested orthonormal basis of the null space of ``[U diag(S), B]``."""
-    r, m = UB.shape
-    raw = UB.new_zeros(r + m, len(rest))
-    if not rest:
-        return raw
-    target = UB[:, rest]
-    if pivots:
-        K = torch.linalg.solve_triangular(R[:, pivots], R[:, rest], upper=True)
-        raw[r:][pivots] = K
-        target = target - UB[:, pivots] @ K
-    raw[:r] = target / S[:, None]
-    raw[[r + j for j in rest], range(len(rest))] = -1
-    # The triangle keeps the order: a vector uses no column after its own.
-    return torch.linalg.qr(raw).Q
-
-
-def _null_error(anchor: _Anchor, block: _Block) -> Tensor:
-    """By how much the null vectors miss, relative to the matrix; shape (number of them,)."""
-    r, N, scales = len(anchor.S), block.N, block.scales[block.rest]
-    above = anchor.S[:, None] * N[:r] + block.UB @ N[r:]
-    return _hypot(above, block.R @ N[r:]) / torch.where(scales > 0, scales, 1)
-
-
-def _certified(block: _Block, null_error: Tensor, error: Tensor, ahead: list[int]) -> int:
-    """How many columns of the block can be relied on."""
-    tol = _UNITS * torch.finfo(error.dtype).eps
-    columns = [*block.rest, *(k - 1 for k in ahead)]
-    # Written so that NaN fails, too.
-    failed = (~(torch.cat([null_error, error]) <= tol)).tolist()
-    bad = [column for column, fails in zip(columns, failed, strict=True) if fails]
-    return min(bad, default=block.UB.shape[1])
-
-
-def _next(anchor: _Anchor, block: _Block, n_columns: int, rcond: float) -> tuple[_Anchor, Tensor]:
-    """Decompose the anchor with the first columns of the block, and how V turned."""
-    r, p = len(anchor.S), sum(j < n_columns for j in block.pivots)
-    K = block.UB.new_zeros(r + p, r + n_columns)
-    K[:r, :r] = torch.diag(anchor.S)
-    K[:r, r:], K[r:, r:] = block.UB[:, :n_columns], block.R[:p, :n_columns]
-    u, S, vh = torch.linalg.svd(K, full_matrices=False)
-    rank = rank_above(S, rcond)
-    U = torch.cat([anchor.U, block.Q[:, :p]], dim=1) @ u[:, :rank]
-    return _Anchor(anchor.size + n_columns, U, S[:rank]), vh[:rank].T
-
-
-def _masks(block: _Block, ahead: Tensor) -> tuple[Tensor, Tensor]:
+def _masks(block: Block, ahead: Tensor) -> tuple[Tensor, Tensor]:
     """Which directions and which null vectors there are after k columns, k in ``ahead``."""
     columns = (torch.tensor(c, device=ahead.device) for c in (block.pivots, block.rest))
     known, born = ((c[:, None] < ahead)[..., None] for c in columns)
@@ -514,15 +400,7 @@ def _without_null_vectors(N: Tensor, born: Tensor, W: Tensor) -> Tensor:
     return W
 
 
-def _project_off(Q: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
-    """Coordinates of B in the orthonormal Q, and the rest; twice is enough."""
-    inside = Q.T @ B
-    outside = B - Q @ inside
-    again = Q.T @ outside
-    return inside + again, outside - Q @ again
-
-
-def _relative(miss: Tensor, block: _Block, ahead: Tensor, W: Tensor, Y: Tensor) -> Tensor:
+def _relative(miss: Tensor, block: Block, ahead: Tensor, W: Tensor, Y: Tensor) -> Tensor:
     """Largest backward error over the targets."""
     allowed = block.scales[ahead - 1][:, None] * torch.linalg.vector_norm(W, dim=0)
     allowed = allowed + torch.linalg.vector_norm(Y, dim=0)
@@ -531,10 +409,6 @@ def _relative(miss: Tensor, block: _Block, ahead: Tensor, W: Tensor, Y: Tensor) 
 
 def _apply(matrix: Tensor, W: Tensor) -> Tensor:
     return (matrix @ W.flatten(1)).view(-1, *W.shape[1:])
-
-
-def _hypot(*parts: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(torch.cat(parts), dim=0)
 
 
 def _eye_like(matrix: Tensor, n: int) -> Tensor:

@@ -77,38 +77,8 @@ class KernelStep(NamedTuple):
     solution: KernelSolution | None
 
 
-def kernel_solve(
-    kernel: Kernel,
-    X: Tensor,
-    Y: Tensor,
-    *,
-    ridge: float = 0.0,
-    weights: Tensor | None = None,
-    solver: str = "auto",
-    tol: float = 1e-6,
-    max_iter: int = 200,
-    rank: int | None = None,
-    n_centers: int | None = None,
-    loo: bool = False,
-    memory_budget: int,
-    generator: torch.Generator,
-) -> KernelSolution:
-    """Drive :func:`kernel_solve_steps` to its end."""
-    walk = kernel_solve_steps(
-        kernel,
-        X,
-        Y,
-        ridge=ridge,
-        weights=weights,
-        solver=solver,
-        tol=tol,
-        max_iter=max_iter,
-        rank=rank,
-        n_centers=n_centers,
-        loo=loo,
-        memory_budget=memory_budget,
-        generator=generator,
-    )
+def solution_of(walk: Iterator[KernelStep]) -> KernelSolution:
+    """Walk to the end of :func:`kernel_solve_steps` and return the result."""
     solution = last_of(walk).solution
     assert solution is not None
     return solution

@@ -183,7 +183,7 @@ def kernel_solve(
     if weights is not None:
         weights = enter(weights, "weights")
         check_weights(weights, targets)
-    solution = _solve.kernel_solve(
+    steps = _solve.kernel_solve_steps(
         _on_tensors(kernel),
         points,
         targets if targets.ndim == 2 else targets[:, None],
@@ -198,6 +198,7 @@ def kernel_solve(
         memory_budget=memory_budget(points.device),
         generator=make_generator(random_state),
     )
+    solution = _solve.solution_of(steps)
     if not solution.converged:
         warnings.warn(
             f"The relative residual is {float(solution.residual.max()):.2g}, above tol={tol:g}. "

@@ -16,12 +16,15 @@ from skoverparam.linalg import kernel_solve
 from skoverparam.linalg._kernel_systems import _cholesky, _pcg
 from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
 from skoverparam.linalg._kernel_systems._plan import candidates, make_plan
-from skoverparam.linalg._kernel_systems._solve import kernel_solve as solve
-from skoverparam.linalg._kernel_systems._solve import kernel_solve_steps
+from skoverparam.linalg._kernel_systems._solve import kernel_solve_steps, solution_of
 from skoverparam.linalg._kernel_systems._system import KernelSystem, SolverOptions
 
 LAPLACE = RadialKernel("laplace", 10.0)
 GIB = 2**30
+
+
+def solve(*problem, **options):
+    return solution_of(kernel_solve_steps(*problem, **options))
 
 
 def generator(seed=0):
