@@ -150,7 +150,7 @@ def complete(
     product otherwise; the memory some tens of numbers per pixel, and 150 bytes per observed pixel
     and mask.
     """
-    yield from _complete(kernel, images, missing, alpha, tol, max_iter, held_out)
+    yield from _complete(kernel, _Task(images, missing, alpha, tol, max_iter, held_out))
 
 
 def torus_shape(shape: tuple[int, int], *, period: int, reach: int) -> tuple[int, int]:
@@ -183,29 +183,25 @@ def torus_shape(shape: tuple[int, int], *, period: int, reach: int) -> tuple[int
     return h, w
 
 
+class _Task(NamedTuple):
+    """The arguments of :func:`complete` but for the kernel."""
+
+    images: Tensor
+    missing: Tensor
+    alpha: float
+    tol: float
+    max_iter: int
+    held_out: Tensor | None
+
+
 @singledispatch
-def _complete(
-    kernel: object,
-    images: Tensor,
-    missing: Tensor,
-    alpha: float,
-    tol: float,
-    max_iter: int,
-    held_out: Tensor | None,
-) -> Iterator[Step]:
+def _complete(kernel: object, task: _Task) -> Iterator[Step]:
     raise TypeError(f"no such kernel: {type(kernel).__name__}")
 
 
 @_complete.register
-def _complete_dense(
-    kernel: DenseKernel,
-    images: Tensor,
-    missing: Tensor,
-    alpha: float,
-    tol: float,
-    max_iter: int,
-    held_out: Tensor | None,
-) -> Iterator[Step]:
+def _complete_dense(kernel: DenseKernel, task: _Task) -> Iterator[Step]:
+    images, missing = task.images, task.missing
     y, mean = centered(images, ~missing)
     n, c, h, w = images.shape
     tall, wide = _require_room(kernel.values.shape, images)
@@ -224,7 +220,7 @@ def _complete_dense(
         # (unknowns, images of this mask and their channels)
         Y = y[members].flatten(0, 1).flatten(1)[:, ~gone].T
         A = K[seen[:, None], seen].to(torch.float64)
-        A.diagonal().add_(alpha)
+        A.diagonal().add_(task.alpha)
         L, added = jittered_cholesky(A, "The kernel of the observed pixels")
         jitter = max(jitter, added)
         X = torch.cholesky_solve(Y, L)
@@ -238,22 +234,15 @@ def _complete_dense(
         _filled(images, missing, completed.view(n, c, h, w) + mean),
         residual,
         0,
-        bool((residual <= tol).all()),
+        bool((residual <= task.tol).all()),
         None,
         jitter,
     )
 
 
 @_complete.register
-def _complete_block_circulant(
-    kernel: BlockCirculantKernel,
-    images: Tensor,
-    missing: Tensor,
-    alpha: float,
-    tol: float,
-    max_iter: int,
-    held_out: Tensor | None,
-) -> Iterator[Step]:
+def _complete_block_circulant(kernel: BlockCirculantKernel, task: _Task) -> Iterator[Step]:
+    images = task.images
     blocks = kernel.blocks.to(torch.float64)
     shape = _require_room(blocks.shape, images)
     window = as_window(blocks)
@@ -271,29 +260,22 @@ def _complete_block_circulant(
             wrap=True,
         )
     margin = (0, shape[1] - images.shape[3], 0, shape[0] - images.shape[2])
-    padded = functional.pad(images, margin)
-    outside = functional.pad(missing, margin, value=True)
-    if held_out is not None:
-        held_out = functional.pad(held_out, margin)
+    held_out = None if task.held_out is None else functional.pad(task.held_out, margin)
+    padded = task._replace(
+        images=functional.pad(images, margin),
+        missing=functional.pad(task.missing, margin, value=True),
+        held_out=held_out,
+    )
     h, w = images.shape[2:]
-    for step in _sweeps(fast, padded, outside, alpha, tol, max_iter, held_out):
+    for step in _sweeps(fast, padded):
         yield step._replace(images=step.images[..., :h, :w])
 
 
 @_complete.register
-def _complete_in_the_plane(
-    kernel: DisplacementWindow,
-    images: Tensor,
-    missing: Tensor,
-    alpha: float,
-    tol: float,
-    max_iter: int,
-    held_out: Tensor | None,
-) -> Iterator[Step]:
+def _complete_in_the_plane(kernel: DisplacementWindow, task: _Task) -> Iterator[Step]:
     window = Window(kernel.values.to(torch.float64), kernel.far)
-    h, w = images.shape[2:]
-    fast = _both_precisions(window, (h, w), wrap=False)
-    yield from _sweeps(fast, images, missing, alpha, tol, max_iter, held_out)
+    h, w = task.images.shape[2:]
+    yield from _sweeps(_both_precisions(window, (h, w), wrap=False), task)
 
 
 def _both_precisions(window: Window, shape: tuple[int, int], *, wrap: bool) -> FastKernel:
@@ -306,15 +288,8 @@ def _both_precisions(window: Window, shape: tuple[int, int], *, wrap: bool) -> F
     )
 
 
-def _sweeps(
-    fast: FastKernel,
-    images: Tensor,
-    missing: Tensor,
-    alpha: float,
-    tol: float,
-    max_iter: int,
-    held_out: Tensor | None,
-) -> Iterator[Step]:
+def _sweeps(fast: FastKernel, task: _Task) -> Iterator[Step]:
+    images, missing, alpha, tol, max_iter, held_out = task
     goals = torch.full(images.shape[:2], tol, dtype=torch.float64, device=images.device)
     last: Sweep | None = None
     if held_out is not None:
