@@ -7,7 +7,9 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpydoc.docscrape import ClassDoc
 from numpydoc.validate import validate
 
 import skoverparam
@@ -179,3 +181,18 @@ def test_every_public_folder_is_an_attribute_of_the_package():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         skoverparam.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize("name", public_estimators())
+def test_documented_defaults_are_the_real_ones(name):
+    estimator = getattr(skoverparam, name)
+    documented = {}
+    for parameter in ClassDoc(estimator)["Parameters"]:
+        default = parameter.type.partition("default=")[2]
+        for one in parameter.name.split(", "):
+            documented[one] = eval(default, {"np": np})
+    real = estimator().get_params(deep=False)
+    assert documented.keys() == real.keys()
+    for one, default in documented.items():
+        same = default == real[one] or (default != default and real[one] != real[one])
+        assert same, f"{one} is documented with {default!r} and has {real[one]!r}"

@@ -21,9 +21,9 @@ class KernelInterpolatorRegressor(ColumnRegressor, KernelColumns):
 
     Parameters
     ----------
-    kernel : {"laplace", "gaussian", "matern", "exponential", "ntk", "nngp"} or callable, \
-            default="laplace"
-        The kernel. The first four are functions of the distance, as :func:`~.kernels.laplace`,
+    kernel : str or callable, default="laplace"
+        The kernel: "laplace", "gaussian", "matern", "exponential", "ntk" or "nngp". The first
+        four are functions of the distance, as :func:`~.kernels.laplace`,
         :func:`~.kernels.gaussian`, :func:`~.kernels.matern` and
         :func:`~.kernels.generalized_exponential`; "ntk" and "nngp" are those of a network with one
         hidden layer, :func:`~.kernels.fully_connected_ntk` and
@@ -35,9 +35,11 @@ class KernelInterpolatorRegressor(ColumnRegressor, KernelColumns):
         Unit of distances for the first four kernels. "median" is the median distance of two
         training samples, of 1000 of them if there are more.
 
-    exponent, p_norm : float, default=1.0 and 2.0
-        Power of the distance, and the norm that measures it, of "exponential" only:
-        ``0 < exponent <= p_norm <= 2``.
+    exponent : float, default=1.0
+        Power of the distance, of "exponential" only: ``0 < exponent <= p_norm``.
+
+    p_norm : float, default=2.0
+        The norm that measures the distance, of "exponential" only, at most 2.
 
     nu : float, default=1.5
         Smoothness of "matern" only: 0.5, 1.5, ... or infinity.
@@ -71,7 +73,7 @@ class KernelInterpolatorRegressor(ColumnRegressor, KernelColumns):
         up to 1e-6 of the largest one.
 
     max_iter : int, default=200
-        Most iterations, of which each is a pass over the kernel matrix.
+        Largest number of iterations, each a pass over the kernel matrix.
 
     device : {"auto", "cpu", "cuda", "cuda:<n>"}, default="auto"
         Where to compute. "auto" leaves a tensor where it is and takes arrays to a CUDA device if
@@ -99,8 +101,9 @@ class KernelInterpolatorRegressor(ColumnRegressor, KernelColumns):
     solver_ : str
         The solver used.
 
-    plan_ : dict
-        Why it was chosen: expected memory and seconds of each candidate, and the budget.
+    plan_ : dict or None
+        Why it was chosen: expected memory and seconds of each candidate, and the budget. None if
+        there was no choice.
 
     n_iter_ : int
         Iterations; 1 for an exact solver.
@@ -284,9 +287,9 @@ class KernelInterpolatorClassifier(ColumnClassifier, KernelColumns):
 
     Parameters
     ----------
-    kernel : {"laplace", "gaussian", "matern", "exponential", "ntk", "nngp"} or callable, \
-            default="laplace"
-        The kernel. The first four are functions of the distance, as :func:`~.kernels.laplace`,
+    kernel : str or callable, default="laplace"
+        The kernel: "laplace", "gaussian", "matern", "exponential", "ntk" or "nngp". The first
+        four are functions of the distance, as :func:`~.kernels.laplace`,
         :func:`~.kernels.gaussian`, :func:`~.kernels.matern` and
         :func:`~.kernels.generalized_exponential`; "ntk" and "nngp" are those of a network with one
         hidden layer, :func:`~.kernels.fully_connected_ntk` and
@@ -298,9 +301,11 @@ class KernelInterpolatorClassifier(ColumnClassifier, KernelColumns):
         Unit of distances for the first four kernels. "median" is the median distance of two
         training samples, of 1000 of them if there are more.
 
-    exponent, p_norm : float, default=1.0 and 2.0
-        Power of the distance, and the norm that measures it, of "exponential" only:
-        ``0 < exponent <= p_norm <= 2``.
+    exponent : float, default=1.0
+        Power of the distance, of "exponential" only: ``0 < exponent <= p_norm``.
+
+    p_norm : float, default=2.0
+        The norm that measures the distance, of "exponential" only, at most 2.
 
     nu : float, default=1.5
         Smoothness of "matern" only: 0.5, 1.5, ... or infinity.
@@ -340,7 +345,7 @@ class KernelInterpolatorClassifier(ColumnClassifier, KernelColumns):
         up to 1e-6 of the largest one.
 
     max_iter : int, default=200
-        Most iterations, of which each is a pass over the kernel matrix.
+        Largest number of iterations, each a pass over the kernel matrix.
 
     device : {"auto", "cpu", "cuda", "cuda:<n>"}, default="auto"
         Where to compute. "auto" leaves a tensor where it is and takes arrays to a CUDA device if
@@ -371,8 +376,9 @@ class KernelInterpolatorClassifier(ColumnClassifier, KernelColumns):
     solver_ : str
         The solver used.
 
-    plan_ : dict
-        Why it was chosen: expected memory and seconds of each candidate, and the budget.
+    plan_ : dict or None
+        Why it was chosen: expected memory and seconds of each candidate, and the budget. None if
+        there was no choice.
 
     n_iter_ : int
         Iterations; 1 for an exact solver.

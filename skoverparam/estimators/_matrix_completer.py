@@ -134,7 +134,7 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         there is one.
 
     random_state : int, RandomState instance or None, default=None
-        Draws the entries held out to choose ``alpha``, and the landmarks.
+        Determines the entries held out to choose ``alpha``, and the landmarks.
 
     Attributes
     ----------

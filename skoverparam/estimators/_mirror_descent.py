@@ -87,7 +87,7 @@ class MirrorDescentRegressor(ColumnRegressor, MirrorColumns):
         Relative residual in the end, as in `tol`.
 
     interpolates_ : bool
-        Whether every training target is met up to 1e-6 of the largest one.
+        Whether every training target is met up to 1e-6 of the largest one of its column.
 
     bounds_ : tuple of (float, float)
         Least and greatest curvature of the mirror over the box of all coefficients visited, or of
@@ -239,7 +239,7 @@ class MirrorDescentClassifier(ColumnClassifier, MirrorColumns):
 
     Attributes
     ----------
-    classes_ : array of shape (n_classes,)
+    classes_ : ndarray of shape (n_classes,)
         The classes.
 
     coef_ : array of shape (n_columns, n_features)
@@ -261,7 +261,7 @@ class MirrorDescentClassifier(ColumnClassifier, MirrorColumns):
         Relative residual in the end, as in `tol`.
 
     interpolates_ : bool
-        Whether every target is met up to 1e-6 of the largest one.
+        Whether every target is met up to 1e-6 of the largest one of its column.
 
     bounds_ : tuple of (float, float)
         Least and greatest curvature of the mirror over the box of all coefficients visited, or of

@@ -81,7 +81,7 @@ class RandomFeatureRegressor(ColumnRegressor, RandomFeatureColumns):
         ``||y - predict(X)|| / ||y||`` on the training samples.
 
     interpolates_ : bool
-        Whether every training target is met up to 1e-6 of the largest one.
+        Whether every training target is met up to 1e-6 of the largest one of its column.
 
     frequencies_ : array of shape (n_projections, n_features_in_)
         The random v, half as many as features with "fourier".
@@ -107,10 +107,10 @@ class RandomFeatureRegressor(ColumnRegressor, RandomFeatureColumns):
         The solver used.
 
     n_features_in_ : int
-        Number of columns seen in ``fit``.
+        Number of features seen in ``fit``.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, if all of them are strings.
+        Names of the features, if all of them are strings.
 
     See Also
     --------
@@ -317,7 +317,7 @@ class RandomFeatureClassifier(ColumnClassifier, RandomFeatureColumns):
         Norms of what is left of the columns of targets, relative to theirs.
 
     interpolates_ : bool
-        Whether every target of every sample is met up to 1e-6 of the largest one of its column.
+        Whether every target is met up to 1e-6 of the largest one of its column.
 
     frequencies_ : array of shape (n_projections, n_features_in_)
         The random v, half as many as features with "fourier".
@@ -343,10 +343,10 @@ class RandomFeatureClassifier(ColumnClassifier, RandomFeatureColumns):
         The solver used.
 
     n_features_in_ : int
-        Number of columns seen in ``fit``.
+        Number of features seen in ``fit``.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, if all of them are strings.
+        Names of the features, if all of them are strings.
 
     See Also
     --------

@@ -126,8 +126,8 @@ class SimplicialRegressor(_SimplicialAverage, PointAverageRegressor):
         the memory budget, or where Qhull gave up.
 
     interpolates_ : bool
-        Whether the function meets all training targets, to 1e-6 of the largest. It does unless
-        equal samples have different targets, which are averaged.
+        Whether every training target is met up to 1e-6 of the largest one of its column. It is
+        unless equal samples have different targets, which are averaged.
 
     n_features_in_ : int
         Number of features seen in ``fit``.

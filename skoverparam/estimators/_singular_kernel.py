@@ -149,8 +149,8 @@ class SingularKernelRegressor(_SingularKernelAverage, PointAverageRegressor):
         Number of neighbors used: `n_neighbors`, or one less than there are points.
 
     interpolates_ : bool
-        Whether the function meets all training targets, to 1e-6 of the largest. It does unless
-        equal samples have different targets, which are averaged.
+        Whether every training target is met up to 1e-6 of the largest one of its column. It is
+        unless equal samples have different targets, which are averaged.
 
     n_features_in_ : int
         Number of features seen in ``fit``.

@@ -98,14 +98,14 @@ class SquareLossNetClassifier(
         and no weight decay a ``learning_rate`` of ``n_classes`` times that for "sum" makes "mean"
         the same; a rate tuned for cross-entropy is that much too small for "mean".
 
-    optimizer : {"adam", "adamw", "sgd", "mirror-descent", "polyak", "gauss-newton"} or \
-            callable, default="adam"
-        Or a function of ``(parameters, lr=...)`` that makes a torch optimizer, such as
-        ``torch.optim.RMSprop``. "mirror-descent" is :class:`skoverparam.optim.MirrorDescent`,
-        "polyak" :class:`skoverparam.optim.PolyakSGD` and "gauss-newton", for the square loss,
-        :class:`skoverparam.optim.GaussNewtonSGD`. For the last two ``learning_rate`` is a
-        factor, 1.0 for their own steps. None of the three has momentum or weight decay. A step
-        of "gauss-newton" holds ``batch_size`` times ``n_classes`` gradients at once.
+    optimizer : str or callable, default="adam"
+        "adam", "adamw", "sgd", "mirror-descent", "polyak", "gauss-newton", or a function of
+        ``(parameters, lr=...)`` that makes a torch optimizer, such as ``torch.optim.RMSprop``.
+        "mirror-descent" is :class:`skoverparam.optim.MirrorDescent`, "polyak"
+        :class:`skoverparam.optim.PolyakSGD` and "gauss-newton", for the square loss,
+        :class:`skoverparam.optim.GaussNewtonSGD`. For the last two ``learning_rate`` is a factor,
+        1.0 for their own steps. None of the three has momentum or weight decay. A step of
+        "gauss-newton" holds ``batch_size`` times ``n_classes`` gradients at once.
 
     optimizer_params : dict, default=None
         Further settings of one of those three, such as
@@ -165,7 +165,7 @@ class SquareLossNetClassifier(
         there is one.
 
     random_state : int, RandomState instance or None, default=None
-        Draws the weights, the order of the samples and what is held out.
+        Determines the weights, the order of the samples and what is held out.
 
     Attributes
     ----------
@@ -192,10 +192,10 @@ class SquareLossNetClassifier(
     loss_curve_ : list of float
         That of every epoch.
 
-    validation_scores_ : list of float
+    validation_scores_ : list of float or None
         Accuracies on the held-out samples after every epoch; None without early stopping.
 
-    best_validation_score_ : float
+    best_validation_score_ : float or None
         The best of them, or None.
 
     n_iter_ : int

@@ -189,9 +189,9 @@ class NTKMLP(nn.Module):
     widths : sequence of int
         Widths of the hidden layers. A narrow one between wide ones is a bottleneck.
 
-    activation : {"tanh", "softplus", "swish", "gelu", "logistic", "erf", "relu", "identity"}, \
-            default="tanh"
-        Of the hidden layers, :math:`\sigma`.
+    activation : str, default="tanh"
+        Of the hidden layers, :math:`\sigma`: "tanh", "softplus", "swish", "gelu", "logistic",
+        "erf", "relu" or "identity".
 
     output_activation : str, default="identity"
         :math:`\phi`, likewise.
