@@ -116,6 +116,9 @@ def _check_parameters(n_samples, n_features, rank, missing, mechanism, noise, n_
     check_scalar(missing, "missing", (int, float), min_val=0, max_val=1, include_boundaries="left")
     check_scalar(noise, "noise", (int, float), min_val=0)
     check_scalar(n_groups, "n_groups", (int, np.integer), min_val=1)
+    for name, value in (("missing", missing), ("noise", noise)):
+        if not np.isfinite(value):
+            raise ValueError(f"{name} must be finite, got {value!r}.")
     if rank > min(n_samples, n_features):
         raise ValueError(
             f"rank must be at most the smaller side, {min(n_samples, n_features)}, got {rank}."

@@ -155,12 +155,13 @@ def signal_noise_phase(
         scale = 0.2 / ((mu + noise) / 2 if n_patches == 2 else noise)
     else:
         scale = _positive(init_scale, "init_scale")
+    # Powers leave the range of numbers where their ratio does not: logarithms all along.
     if learning_rate is None:
-        eta = 0.5 / np.maximum(mu, noise) ** 2
+        log_eta = np.log(0.5) - 2 * np.log(np.maximum(mu, noise))
     else:
-        eta = _positive(learning_rate, "learning_rate")
+        log_eta = np.log(_positive(learning_rate, "learning_rate"))
     try:
-        counts, mu, noise, scale, eta = np.broadcast_arrays(counts, mu, noise, scale, eta)
+        counts, mu, noise, scale, log_eta = np.broadcast_arrays(counts, mu, noise, scale, log_eta)
     except ValueError as error:
         raise ValueError(
             "n, d, signal, sigma_p, init_scale and learning_rate must have shapes that broadcast "
@@ -168,20 +169,22 @@ def signal_noise_phase(
         ) from error
     # One normal number alone has mean zero: a filter that starts on the wrong side stays there.
     best, best_noise = _largest(max(m, 2)), _largest(max(m * (n_patches - 1), 2))
-    a, b = best * scale * mu, best_noise * scale * noise
-    signal_time = 4 * m / (eta * q * (q - 2) * mu**2 * a ** (q - 2))
-    noise_time = 2 * m * counts / (eta * q * (q - 2) * noise**2 * b ** (q - 2))
-    ratio = noise_time / signal_time
-    snr = mu / noise
-    return SignalNoisePhase(
-        snr=snr,
-        n_snr_q=counts * snr**q,
-        signal_time=signal_time,
-        noise_time=noise_time,
-        ratio=ratio,
-        boundary=mu * ratio ** (-1 / q),
-        benign=ratio > 1,
-    )
+    log_a = np.log(best * scale) + np.log(mu)
+    log_b = np.log(best_noise * scale) + np.log(noise)
+    common = np.log(2 * m / (q * (q - 2))) - log_eta
+    log_signal_time = np.log(2) + common - 2 * np.log(mu) - (q - 2) * log_a
+    log_noise_time = np.log(counts) + common - 2 * np.log(noise) - (q - 2) * log_b
+    log_ratio = log_noise_time - log_signal_time
+    with np.errstate(over="ignore", under="ignore"):
+        return SignalNoisePhase(
+            snr=mu / noise,
+            n_snr_q=np.exp(np.log(counts) + q * (np.log(mu) - np.log(noise))),
+            signal_time=np.exp(log_signal_time),
+            noise_time=np.exp(log_noise_time),
+            ratio=np.exp(log_ratio),
+            boundary=np.exp(np.log(mu) - log_ratio / q),
+            benign=log_ratio > 0,
+        )
 
 
 def _positive(value: Any, name: str) -> FloatArray:

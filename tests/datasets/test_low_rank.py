@@ -91,3 +91,9 @@ def test_a_seed_gives_the_same_matrix_and_no_seed_another():
 def test_wrong_parameters_are_named(parameters, message):
     with pytest.raises(ValueError, match=message):
         make_low_rank_matrix_with_missing(**parameters)
+
+
+@pytest.mark.parametrize("name", ["missing", "noise"])
+def test_what_is_no_number_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must be finite, got nan"):
+        make_low_rank_matrix_with_missing(8, 6, rank=2, random_state=0, **{name: float("nan")})

@@ -171,3 +171,10 @@ def test_bad_arguments_are_named(arguments, message):
     good = {"X": gaussian(3, 5), "y": np.ones(3)}
     with pytest.raises(ValueError, match=message):
         minimum_norm(**(good | arguments))
+
+
+def test_a_solution_beyond_the_precision_is_refused():
+    X = np.array([[1e-30]], dtype=np.float32)
+    with pytest.raises(FloatingPointError, match="beyond the range of float32, the type of X"):
+        minimum_norm(X, [1e30])
+    np.testing.assert_allclose(minimum_norm(X.astype(float), [1e30]).coef, 1e60, rtol=1e-6)

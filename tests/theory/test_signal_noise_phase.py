@@ -88,3 +88,11 @@ def test_own_scale_and_step_are_the_estimators():
 def test_refuses(parameters, error, message):
     with pytest.raises(error, match=message):
         signal_noise_phase(**{"n": 20, "d": 100, "signal": 1.0} | parameters)
+
+
+@pytest.mark.parametrize(("signal", "q"), [(1.0, 612.0), (1e200, 3.0), (1e-200, 40.0)])
+def test_powers_beyond_the_range_of_numbers(signal, q):
+    """Times may be infinite or zero; who wins is still decided."""
+    phase = signal_noise_phase(20, 400, [signal, 30.0], q=q, init_scale=0.01, learning_rate=0.01)
+    assert not np.isnan([phase.ratio, phase.signal_time, phase.boundary]).any()
+    np.testing.assert_array_equal(phase.benign, [signal > 30, True])

@@ -65,6 +65,8 @@ def minimum_norm(
         not known.
     MemoryError
         If the decomposition does not fit the memory budget; nothing has been allocated then.
+    FloatingPointError
+        If the solution is too large for the precision of X.
 
     See Also
     --------
@@ -108,7 +110,13 @@ def minimum_norm(
     result = _minimum_norm.minimum_norm(
         X.double(), y.double(), rcond=rcond, weights=weights, solver=solver
     )
-    return _in_precision(result, X.dtype)
+    found = _in_precision(result, X.dtype)
+    if not bool(torch.isfinite(found.coef).all()):
+        raise FloatingPointError(
+            f"The solution has entries beyond the range of {str(X.dtype)[6:]}, the type of X: "
+            "scale X or y."
+        )
+    return found
 
 
 @tensor_function("X", "Y")
