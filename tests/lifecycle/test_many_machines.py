@@ -21,12 +21,6 @@ from skoverparam.model_selection import phase_transition_map
 distributed = pytest.importorskip("distributed", reason="needs the extra 'distributed'")
 pytest.importorskip("dask")
 
-# Connections that are open when a cluster goes down are closed by the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
