@@ -326,7 +326,9 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
 
         Each row in its own unit has squares that are numbers, in single precision, too.
         """
-        return X / units_of(X.T)[:, None] if self.kernel in _NETWORKS else X
+        # Kernels that are objects, such as scikit-learn's, have no hash to look up.
+        of_network = isinstance(self.kernel, str) and self.kernel in _NETWORKS
+        return X / units_of(X.T)[:, None] if of_network else X
 
     def _tolerance(self, Y):
         if self.tol is not None:
