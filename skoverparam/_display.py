@@ -1,4 +1,4 @@
-"""matplotlib, which is optional, imported when something is drawn and not before."""
+"""matplotlib and pandas, which are optional, imported when they are needed and not before."""
 
 from __future__ import annotations
 
@@ -28,6 +28,21 @@ def pyplot(display: object) -> Any:
             "with `pip install 'skoverparam[plot]'`."
         ) from error
     return plt
+
+
+def pandas() -> Any:
+    """Import pandas, which makes the frames of `to_frame`, or say what to install.
+
+    Returns
+    -------
+    pandas : module
+        ``pandas``.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError("to_frame() needs pandas: `pip install pandas`.") from error
+    return pd
 
 
 def axes_in_a_row(display: object, ax: Any, count: int, *, size: tuple[float, float]) -> Any:

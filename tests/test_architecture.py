@@ -62,7 +62,7 @@ INNER = {
 # Optional libraries are imported inside functions, where they are used, never at import time.
 LAZY = {
     "matplotlib": ("boundary", "inspection", "model_selection"),
-    "pandas": ("boundary", "inspection", "model_selection"),
+    "pandas": ("boundary",),
 }
 
 # Names that mean "shared" and say nothing.

@@ -8,7 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_consistent_length
 
 from skoverparam._arrays import finite_array, to_numpy
-from skoverparam._display import axes_in_a_row
+from skoverparam._display import axes_in_a_row, pandas
 from skoverparam._params import check_number
 
 
@@ -37,12 +37,7 @@ class AdversarialDensity(NamedTuple):
 
     def to_frame(self):
         """Make a pandas data frame with a row for each distance."""
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("to_frame() needs pandas: `pip install pandas`.") from error
-
-        return pd.DataFrame({"eps": self.eps, "fraction": self.fraction})
+        return pandas().DataFrame({"eps": self.eps, "fraction": self.fraction})
 
 
 def adversarial_density(model, X, y_true, eps, *, X_query=None, tolerance=0.0):

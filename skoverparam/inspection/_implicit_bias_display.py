@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skoverparam._arrays import to_numpy
-from skoverparam._display import axes_in_a_row
+from skoverparam._display import axes_in_a_row, pandas
 
 ORDERS = (1, 2, np.inf)
 _NAMES = {1: "$\\ell_1$", 2: "$\\ell_2$", np.inf: "$\\ell_\\infty$"}
@@ -146,12 +146,8 @@ class ImplicitBiasDisplay:
         frame : DataFrame
             Columns ``l1``, ``l2`` and ``linf``.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("to_frame() needs pandas: `pip install pandas`.") from error
-
-        return pd.DataFrame.from_dict(self.norms_, orient="index", columns=["l1", "l2", "linf"])
+        columns = ["l1", "l2", "linf"]
+        return pandas().DataFrame.from_dict(self.norms_, orient="index", columns=columns)
 
     def plot(self, ax=None, *, line_kw=None, bar_kw=None):
         """Draw sizes of coefficients, and norms.

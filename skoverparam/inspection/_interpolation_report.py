@@ -8,6 +8,7 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, check_random_state
 
 from skoverparam._arrays import finite_array, to_numpy
+from skoverparam._display import pandas
 from skoverparam._labels import TargetCoding
 from skoverparam._params import check_integer, check_option
 
@@ -65,13 +66,8 @@ class InterpolationReport(NamedTuple):
 
     def to_frame(self):
         """Make a pandas data frame with a row for each noise level and repeat."""
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("to_frame() needs pandas: `pip install pandas`.") from error
-
         n_levels, n_repeats = self.noise_train_error.shape
-        return pd.DataFrame(
+        return pandas().DataFrame(
             {
                 "noise": np.repeat(self.noise_levels, n_repeats),
                 "repeat": np.tile(np.arange(n_repeats), n_levels),

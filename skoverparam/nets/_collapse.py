@@ -186,7 +186,8 @@ def variability(
     """
     present = sums.counts > 0
     counts, squares = sums.counts[present], sums.squares[present]
-    freedom = (counts - 1).clamp_min(1) if unbiased else counts
+    free = counts - 1 if unbiased else counts
+    freedom = free.clamp_min(1)  # of a single sample there is nothing to divide
     n_classes = len(counts)
     # Squares below rounding of the features are none: constant features are constant.
     floor = _ROUNDING**2 * means.means.square().sum(1)
@@ -195,7 +196,7 @@ def variability(
     if by_class:
         weights = 1 / (n_classes * freedom)
     else:
-        weights = torch.full_like(freedom, 1 / float(freedom.sum()))
+        weights = torch.full_like(freedom, 1 / max(float(free.sum()), 1.0))
     within = float(weights @ (variances * freedom))
     pinv = None
     if not means.rank:

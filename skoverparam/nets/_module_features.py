@@ -301,11 +301,6 @@ def two_outputs(W: Tensor, b: Tensor) -> Head:
     return Head(W, b)
 
 
-def is_module(model: Any) -> bool:
-    """Whether something is a torch module."""
-    return isinstance(model, nn.Module)
-
-
 def module_input(module: nn.Module, X: Tensor) -> Tensor:
     """Bring samples to the device and the precision of a module; token ids stay integers."""
     lead = next((p for p in module.parameters() if p.dtype.is_floating_point), None)

@@ -3,17 +3,30 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
+from skoverparam._display import pandas
 from skoverparam._params import check_integer
-from skoverparam.inspection._collapse._neural_collapse import (
-    NeuralCollapse,
-    checked_options,
-    collapse_of_layers,
-)
+from skoverparam.inspection._collapse._measures import NeuralCollapse, checked_options
+from skoverparam.inspection._collapse._neural_collapse import collapse_of_layers
 from skoverparam.nets._module_features import PENULTIMATE
 
 
 class CollapseRecord(NamedTuple):
-    """Collapse of a layer after an epoch of a fit; fits are counted from 0."""
+    """Collapse of a layer after an epoch of a fit.
+
+    Attributes
+    ----------
+    fit : int
+        Which fit, counted from 0.
+
+    epoch : int
+        After which epoch.
+
+    layer : str
+        Name of the layer.
+
+    collapse : NeuralCollapse
+        Its measures.
+    """
 
     fit: int
     epoch: int
@@ -134,17 +147,12 @@ class CollapseRecorder:
 
     def to_frame(self):
         """Make a pandas data frame with a row for each record and split."""
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("to_frame() needs pandas: `pip install pandas`.") from error
-
         rows = [
             {"fit": r.fit, "epoch": r.epoch, "layer": r.layer, "split": split} | values
             for r in self.records_
             for split, values in r.collapse.by_split().items()
         ]
-        return pd.DataFrame(rows)
+        return pandas().DataFrame(rows)
 
     def setup(self, estimator, context):
         """Count the fits: called by scikit-learn when one begins."""

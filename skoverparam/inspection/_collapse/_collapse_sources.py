@@ -10,11 +10,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from skoverparam._arrays import cross, to_numpy, ways_of
 from skoverparam._config import require_memory
+from skoverparam.nets._evaluation import is_network
 from skoverparam.nets._module_features import (
     PENULTIMATE,
     Head,
     dense_features,
-    is_module,
     module_features,
     module_input,
     two_layer_features,
@@ -71,13 +71,13 @@ def read_features(model, X, layers, pool):
     Features
         In the precision in which the model computes.
     """
-    if isinstance(model, type) or not (is_module(model) or hasattr(model, "fit")):
+    if isinstance(model, type) or not (is_network(model) or hasattr(model, "fit")):
         raise _unknown(model)
     if isinstance(model, Pipeline):
         check_is_fitted(model)
         X = model[:-1].transform(X) if len(model.steps) > 1 else X
         return read_features(model[-1], X, layers, pool)
-    if is_module(model):
+    if is_network(model):
         return _of_module(model, X, layers, pool, None)
     check_is_fitted(model)
     if hasattr(model, "_reopen"):  # a network of ours, rebuilt from its weights
@@ -92,7 +92,7 @@ def read_features(model, X, layers, pool):
         return Features(_chosen(found.layers, layers), found.head, to_numpy(model.classes_))
     if isinstance(model, MLPClassifier):
         return _of_perceptron(model, X, layers)
-    if is_module(getattr(model, "module_", None)):  # skorch
+    if is_network(getattr(model, "module_", None)):  # skorch
         classes = getattr(model, "classes_inferred_", None)
         return _of_module(model.module_, X, layers, pool, classes)
     if hasattr(model, "transform"):

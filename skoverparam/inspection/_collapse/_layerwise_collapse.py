@@ -2,11 +2,9 @@
 
 from typing import NamedTuple
 
-from skoverparam.inspection._collapse._neural_collapse import (
-    NeuralCollapse,
-    checked_options,
-    collapse_of_layers,
-)
+from skoverparam._display import pandas
+from skoverparam.inspection._collapse._measures import NeuralCollapse, checked_options
+from skoverparam.inspection._collapse._neural_collapse import collapse_of_layers
 
 
 class LayerwiseCollapse(NamedTuple):
@@ -26,12 +24,7 @@ class LayerwiseCollapse(NamedTuple):
 
     def to_frame(self):
         """Make a pandas data frame with a row for each layer and split."""
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("to_frame() needs pandas: `pip install pandas`.") from error
-
-        return pd.concat(
+        return pandas().concat(
             [found.to_frame() for found in self.collapse], keys=self.layers, names=["layer"]
         )
 

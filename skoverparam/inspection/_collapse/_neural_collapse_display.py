@@ -5,7 +5,7 @@ import numpy as np
 from skoverparam._display import axes_in_a_row
 from skoverparam._params import check_option
 from skoverparam.inspection._collapse._layerwise_collapse import layerwise_collapse
-from skoverparam.inspection._collapse._neural_collapse import NeuralCollapse
+from skoverparam.inspection._collapse._measures import NeuralCollapse
 
 _LABELS = {
     "nc1_pinv": r"NC1: $\mathrm{tr}(S_W S_B^+)/C$",
@@ -149,7 +149,8 @@ class NeuralCollapseDisplay:
         fit : int, default=0
             Which fit.
 
-        measures : sequence of str
+        measures : sequence of str, \
+                default=("nc1_pinv", "nc2_max_angle", "nc3_self_duality")
             What to draw.
 
         ax : matplotlib axes, or array of them, default=None

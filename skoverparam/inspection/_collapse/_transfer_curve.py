@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.linear_model import RidgeClassifier
 
 from skoverparam._arrays import to_numpy
-from skoverparam._display import axes_in_a_row
+from skoverparam._display import axes_in_a_row, pandas
 from skoverparam._params import check_integer
 from skoverparam.inspection._collapse._collapse_recorder import CollapseRecorder
 from skoverparam.inspection._collapse._collapse_sources import read_features
@@ -49,12 +49,7 @@ class TransferCurve(NamedTuple):
 
     def to_frame(self):
         """Make a pandas data frame with a row for each epoch and layer."""
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("to_frame() needs pandas: `pip install pandas`.") from error
-
-        return pd.DataFrame(self._asdict())
+        return pandas().DataFrame(self._asdict())
 
 
 def transfer_curve(

@@ -210,8 +210,10 @@ class TangentKernel(Kernel):
         return f"TangentKernel({type(self.module).__name__})"
 
     def __eq__(self, other):
-        return type(self) is type(other) and all(
-            getattr(self, name) is getattr(other, name) for name in ("module", "params")
+        return (
+            type(self) is type(other)
+            and self.module is other.module
+            and (self.input_shape, self.params) == (other.input_shape, other.params)
         )
 
     def _compute(self, X, Z):

@@ -69,6 +69,9 @@ class PLStarConstant(NamedTuple):
         start = self.loss if loss is None else loss
         if start is None:
             raise ValueError("loss must be given where the constant was computed without targets.")
+        if not self.beta > 0:
+            # No gradient at all: steps of any length stay where they are.
+            return np.full(n_steps + 1, float(start))
         step = 1 / self.beta if learning_rate is None else learning_rate
         if step > (1 + 1e-12) / self.beta:
             raise ValueError(

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skoverparam._display import pandas
 from skoverparam._params import check_integer
 from skoverparam.inspection._tangent_kernels._network_input import (
     network_of,
@@ -40,12 +41,7 @@ class TangentKernelChange(NamedTuple):
 
     def to_frame(self):
         """Make a pandas data frame with a row for each state."""
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("to_frame() needs pandas: `pip install pandas`.") from error
-
-        return pd.DataFrame(self._asdict())
+        return pandas().DataFrame(self._asdict())
 
 
 def _table(steps, moves):

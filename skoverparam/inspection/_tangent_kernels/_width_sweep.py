@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
+from skoverparam._display import pandas
 from skoverparam._params import check_integer, check_number
 from skoverparam.inspection._tangent_kernels._hessian_norm import hessian_norm
 from skoverparam.inspection._tangent_kernels._network_input import (
@@ -53,18 +54,13 @@ class WidthSweep(NamedTuple):
 
     def to_frame(self):
         """Make a pandas data frame with a row for each width and seed."""
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("to_frame() needs pandas: `pip install pandas`.") from error
-
         n_seeds = next(iter(self.values.values())).shape[1]
         columns = {name: table.ravel() for name, table in self.values.items()}
         index = {
             "width": np.repeat(self.widths, n_seeds),
             "seed": np.tile(np.arange(n_seeds), len(self.widths)),
         }
-        return pd.DataFrame(index | columns)
+        return pandas().DataFrame(index | columns)
 
 
 def width_sweep(

@@ -626,3 +626,11 @@ def test_skorch_nets_are_read(digits):
 def test_what_is_no_model_is_named():
     with pytest.raises(TypeError, match="estimator_or_features must be"):
         neural_collapse(StandardScaler, np.ones((3, 2)), [0, 1, 1])
+
+
+def test_a_single_sample_adds_no_degree_of_freedom():
+    # Pooled: sums of squares 2 + 0, over (3 - 1) + (1 - 1).
+    H = np.array([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0], [5.0, 5.0]])
+    with pytest.warns(RuntimeWarning, match="single training sample"):
+        found = neural_collapse(H, y=[0, 0, 0, 1], weighting="sample", unbiased=True)
+    assert found.sw_trace == pytest.approx(1.0, rel=1e-14)

@@ -217,3 +217,11 @@ def test_kernel_on_flat_images():
     images = np.random.default_rng(0).normal(size=(5, 1, 4, 4))
     kernel = TangentKernel(network, input_shape=(1, 4, 4))
     np.testing.assert_array_equal(kernel(images.reshape(5, 16)), empirical_ntk(network, images))
+
+
+def test_kernels_of_other_shapes_of_samples_are_not_the_same():
+    network = nn.Linear(4, 1)
+    kernel = TangentKernel(network, (2, 2), ["weight"])
+    assert kernel == TangentKernel(network, (2, 2), ["weight"])
+    assert kernel != TangentKernel(network, (4,), ["weight"])
+    assert kernel != TangentKernel(network, (2, 2))

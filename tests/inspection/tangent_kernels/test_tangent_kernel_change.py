@@ -14,6 +14,7 @@ from skoverparam.inspection import (
     pl_star_constant,
     tangent_kernel_change,
 )
+from skoverparam.inspection._tangent_kernels._pl_star import PLStarConstant
 from skoverparam.nets._tangent_descent import gradient_descent, train_to_loss
 
 
@@ -219,3 +220,8 @@ def test_published_rate():
     rate = (losses[399] / losses[300]) ** (1 / 99)
     assert rate == pytest.approx(0.97, abs=1e-4)
     assert rate <= 1 - constant.mu / constant.beta
+
+
+def test_a_network_without_gradient_keeps_its_loss():
+    constant = PLStarConstant(0.0, 0.0, np.inf, 2.0, None)
+    assert constant.loss_bound(3).tolist() == [2.0] * 4
