@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -9,8 +10,30 @@ import torch
 from torch import Tensor, nn
 
 from skoverparam.nets._evaluation import evaluating, outputs_of, trainable
+from skoverparam.nets._sequences import MaxPool
 
 Product = Callable[[Tensor], Tensor]
+
+_KINKED = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.PReLU,
+    nn.RReLU,
+    nn.Threshold,
+    nn.Hardtanh,
+    nn.Hardsigmoid,
+    nn.Hardswish,
+    nn.Hardshrink,
+    nn.Softshrink,
+    nn.MaxPool1d,
+    nn.MaxPool2d,
+    nn.MaxPool3d,
+    nn.AdaptiveMaxPool1d,
+    nn.AdaptiveMaxPool2d,
+    nn.AdaptiveMaxPool3d,
+    MaxPool,
+)
 
 
 class SpectralEnds(NamedTuple):
@@ -94,8 +117,9 @@ def lanczos_ends(
                 more = min(len(basis), steps - len(basis))
                 basis = torch.cat([basis, basis.new_empty((more, p))])
             basis[k] = v / beta
-    relative = residual / theta if theta > 0 else 0.0
-    exhausted = k == p or theta == 0.0
+    # An eigenvalue of zero with something left over is a start that said nothing yet.
+    relative = residual / theta if theta > 0 else (math.inf if residual > 0 else 0.0)
+    exhausted = k == p
     return SpectralEnds(
         float(values[0]), float(values[-1]), theta, relative, k, relative <= tol or exhausted
     )
@@ -219,8 +243,7 @@ def loss_hessian_ends(
 
 def has_kinks(module: nn.Module) -> bool:
     """Whether a network has layers whose second derivatives miss what happens at kinks."""
-    kinked = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ReLU6, nn.Hardtanh, nn.RReLU, nn.MaxPool2d)
-    return any(isinstance(part, kinked) for part in module.modules())
+    return any(isinstance(part, _KINKED) for part in module.modules())
 
 
 def _start(weights: list[nn.Parameter], generator: torch.Generator) -> Tensor:

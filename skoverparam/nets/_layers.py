@@ -52,10 +52,11 @@ def layer_values(network: nn.Module, X: Tensor, layer: str | None = None) -> Ten
     ValueError
         If there is no such layer, or the network did not use it.
     """
-    caught: list[Any] = []
+    # Copies: a later layer may work in place.
+    caught: list[Tensor] = []
     if layer is None:
         hook = _last_linear(network).register_forward_pre_hook(
-            lambda _, inputs: caught.append(inputs[0])
+            lambda _, inputs: caught.append(_first(inputs).clone())
         )
     else:
         if layer not in layer_names(network):
@@ -63,7 +64,7 @@ def layer_values(network: nn.Module, X: Tensor, layer: str | None = None) -> Ten
                 f"layer must be None or one of {', '.join(layer_names(network))}; got {layer!r}."
             )
         hook = network.get_submodule(layer).register_forward_hook(
-            lambda _, __, out: caught.append(out)
+            lambda _, __, out: caught.append(_first(out).clone())
         )
     network.eval()
     blocks = []
@@ -96,8 +97,12 @@ def _last_linear(network: nn.Module) -> nn.Linear:
     return linear[-1]
 
 
-def _in_place(network: nn.Module, values: Any, X: Tensor) -> Tensor:
+def _first(values: Any) -> Tensor:
     while isinstance(values, (tuple, list)):
         values = values[0]
+    return values
+
+
+def _in_place(network: nn.Module, values: Tensor, X: Tensor) -> Tensor:
     restore = getattr(network, "restore", None)
     return values if restore is None or values.ndim != 3 else restore(values, X)

@@ -13,6 +13,7 @@ from skoverparam.nets._hessian import (
     output_hessian_ends,
 )
 from skoverparam.nets._ntk_parametrization import NTKMLP
+from skoverparam.nets._sequences import MaxPool
 
 
 @pytest.fixture(autouse=True)
@@ -157,3 +158,24 @@ def test_lanczos_on_known_spectra(p):
 def test_kinks_are_noticed():
     assert has_kinks(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
     assert not has_kinks(small())
+
+
+def test_a_start_that_says_nothing_is_no_convergence():
+    # Of [[0, 1], [1, 0]] the first vector shows an eigenvalue of zero, and a residual of one.
+    swap = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
+    start = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    assert not lanczos_ends(lambda v: swap @ v, start, max_iter=1).converged
+    both = lanczos_ends(lambda v: swap @ v, start, max_iter=2)
+    assert both.converged
+    assert both.norm == pytest.approx(1.0, rel=1e-14)
+    zero = lanczos_ends(torch.zeros_like, start, max_iter=1)
+    assert zero.converged
+    assert zero.norm == 0
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.MaxPool1d(2), nn.AdaptiveMaxPool1d(1), nn.Hardswish(), nn.Softshrink(), MaxPool()]
+)
+def test_all_layers_with_kinks_are_known(layer):
+    assert has_kinks(nn.Sequential(nn.Flatten(), layer))
+    assert not has_kinks(nn.Sequential(nn.Flatten(), nn.Tanh(), nn.AvgPool1d(2)))

@@ -86,3 +86,12 @@ def test_blocks_are_joined():
     network = build_network("mlp", (3,), 2).double().eval()
     X = samples((3,), 1100)
     torch.testing.assert_close(layer_values(network, X, "head"), network(X), rtol=0, atol=1e-14)
+
+
+def test_values_of_a_layer_are_not_overwritten_by_the_next():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(inplace=True), nn.Linear(4, 2)).double()
+    X = torch.randn(10, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.equal(layer_values(network, X, "0"), network[0](X).detach())
+    assert bool((layer_values(network, X, "0") < 0).any())
