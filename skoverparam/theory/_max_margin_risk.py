@@ -109,6 +109,15 @@ def linear_classifier_risk(
     d = theta.shape[-1]
     mu = check.vector(mean, "mean", length=d, of=" (as coef has)")
     b = np.asarray(intercept, dtype=np.float64)
+    if (
+        b.ndim > theta.ndim - 1
+        or b.shape not in ((), theta.shape[:-1])
+        or not np.isfinite(b).all()
+    ):
+        raise ValueError(
+            "intercept must be a finite number, or one for each classifier, got "
+            f"{intercept!r:.80}."
+        )
     if np.ndim(spectrum) == 2:
         Sigma = check.covariance(spectrum)
         if len(Sigma) != d:
@@ -374,7 +383,9 @@ def _isotropic_exponent(n: int, d: int, M: float, flip: float) -> float:
             f"{d}."
         )
     delta, D = 1 - 2 * flip, d - n - 2
-    return n * delta**2 * M**2 * D / ((D + n * M + n) * (D + n + n * M * (1 - delta**2)))
+    # 4 f (1 - f) is 1 - delta^2 without the cancellation.
+    blur = 4 * flip * (1 - flip)
+    return n * delta**2 * M**2 * D / ((D + n * M + n) * (D + n + n * M * blur))
 
 
 def _deterministic_exponent(n: int, lam: FloatArray, mu: FloatArray, flip: float) -> float:
@@ -392,4 +403,7 @@ def _deterministic_exponent(n: int, lam: FloatArray, mu: FloatArray, flip: float
     delta = 1 - 2 * flip
     q = delta / (kappa + r)
     p = q * r
-    return p**2 / ((1 - 2 * p * delta + p**2) * V + q**2 * B)
+    # 1 - 2 p delta + p^2 from terms that are all positive: means far apart make p delta nearly 1.
+    blur = 4 * flip * (1 - flip)
+    misfit = ((kappa + blur * r) / (kappa + r)) ** 2 + blur * p**2
+    return p**2 / (misfit * V + q**2 * B)

@@ -297,3 +297,26 @@ def test_predictions_share_the_deterministic_equivalent():
 def test_wrong_parameters_are_named(function, arguments, parameters, message):
     with pytest.raises(ValueError, match=message):
         function(*arguments, **parameters)
+
+
+@pytest.mark.parametrize("flip", [0.0, 1e-9, 0.1])
+@pytest.mark.parametrize("square", [1e2, 1e6, 1e10, 1e14])
+def test_means_far_apart_keep_their_digits(square, flip):
+    # The closed form for equal variances, from sums of positive terms. With 1 - 2 p delta + p^2
+    # as it stands, errors were 2e-9 at a squared distance of 1e10 and 3e-8 with rare flips.
+    n, D = 50, 950
+    blur = 4 * flip * (1 - flip)
+    expected = n * (1 - 2 * flip) ** 2 * square**2 * D
+    expected /= (D + n * square + n) * (D + n + n * square * blur)
+    found = max_margin_risk(
+        n, np.ones(n + D), np.sqrt(square), flip=flip, method="deterministic"
+    ).exponent
+    # Rounding of sums of a thousand terms.
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("intercept", [np.nan, np.inf, [0.0, 1.0], [[0.0]]])
+def test_an_intercept_that_is_none_is_named(intercept):
+    # NaN used to come back as a risk of one half.
+    with pytest.raises(ValueError, match="intercept must be a finite number"):
+        linear_classifier_risk([1.0, 0.0], [1.0, 0.0], [1.0, 1.0], intercept=intercept)
