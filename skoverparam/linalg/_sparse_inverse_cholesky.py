@@ -182,6 +182,8 @@ def _neighbors(
     tall, wide = h + 2 * reach, w + 2 * reach
     shifts = u * wide + v
     words = [shifts[k : k + _WORD] for k in range(0, len(shifts), _WORD)]
+    # A window of a single pixel has no displacements.
+    n_neighbors = min(n_neighbors, len(shifts))
     for chunk in pixels.split(_CHUNK if pixels.device.type == "cpu" else _CHUNK_ON_GPU):
         mask, i, j = chunk // (h * w), chunk // w % h, chunk % w
         start = (mask * tall + i + reach) * wide + j + reach

@@ -12,6 +12,8 @@ from skoverparam.margins._hard_margin import HardMargin
 
 _NO_MARGIN = 1e-10
 
+_ITERATION_LIMIT = 1  # status of scipy's linprog
+
 
 def p_norm_margin(X: Tensor, signs: Tensor, *, free: bool, norm: str, max_iter: int) -> HardMargin:
     r"""Maximize the margin of a linear classifier whose coefficients are measured in another norm.
@@ -70,6 +72,8 @@ def p_norm_margin(X: Tensor, signs: Tensor, *, free: bool, norm: str, max_iter: 
         method="highs",
         options={"maxiter": max_iter},
     )
+    if found.x is None and found.status == _ITERATION_LIMIT:
+        return _undecided(X, free=free, n_iter=int(found.nit))
     if found.x is None:
         raise RuntimeError(f"The linear program of the margin failed: {found.message}")
     w = found.x[:d] - found.x[d : 2 * d] if norm == "l1" else found.x[:d]
@@ -105,6 +109,23 @@ def p_norm_margin(X: Tensor, signs: Tensor, *, free: bool, norm: str, max_iter: 
         bound=upper,
         gap=max(0.0, 1 - (lower / upper) ** 2) if lower > 0 else 1.0,
         n_iter=max(int(found.nit), 1),
+        solver="linear_program",
+    )
+
+
+def _undecided(X: Tensor, *, free: bool, n_iter: int) -> HardMargin:
+    """Say that the iterations ended before a solution, or that there is none, was found."""
+    zeros = X.new_zeros(len(X))
+    return HardMargin(
+        separable=None,
+        weights=zeros,
+        offset=X.new_zeros(int(free)),
+        coef=X.new_zeros(X.shape[1], 1),
+        values=zeros,
+        margin=0.0,
+        bound=float("inf"),
+        gap=1.0,
+        n_iter=max(n_iter, 1),
         solver="linear_program",
     )
 

@@ -480,3 +480,13 @@ def test_the_gpu_agrees_with_the_cpu(prior, data):
     cuda = NTKImageCompleter(prior=prior, device="cuda", tol=1e-7).fit(X)
     np.testing.assert_allclose(cuda.transform(X), cpu.transform(X), rtol=0, atol=2e-3)
     assert isinstance(cuda.completion_, np.ndarray)
+
+
+def test_a_kernel_without_neighbors_fills_in_the_mean():
+    # Without layers no two pixels are alike: there is nothing to factorize beside the diagonal.
+    X = np.random.default_rng(0).normal(size=(1, 3, 5))
+    holed = X.copy()
+    holed[:, :, 1:4] = np.nan
+    filled = NTKImageCompleter(prior="stationary", levels=0, alpha="auto").fit_transform(holed)
+    np.testing.assert_array_equal(filled[:, :, [0, 4]], X[:, :, [0, 4]])
+    assert np.ptp(filled[0, 0, 1:4]) < 1e-6

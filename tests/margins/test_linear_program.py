@@ -62,3 +62,9 @@ def test_the_proof_of_non_separability_checks_out(norm, free):
     assert float((X.T @ (a * y)).abs().max()) <= 1e-9 * float(a.sum() * X.abs().max())
     if free:
         assert float(a @ y) == pytest.approx(0, abs=1e-9)
+
+
+def test_too_few_iterations_decide_nothing():
+    X, signs = points(n=2, d=7)[:2]
+    found = p_norm_margin(X, signs, free=False, norm="l1", max_iter=1)
+    assert found.separable is None
