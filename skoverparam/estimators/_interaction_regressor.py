@@ -11,7 +11,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from skoverparam._arrays import cross, finite_array, same_namespace, to_numpy
+from skoverparam._arrays import cross, same_namespace, sample_weights, to_numpy
 from skoverparam._config import memory_budget, require_memory
 from skoverparam._ids import distinct_ids, positions, side_rows
 from skoverparam._params import (
@@ -488,16 +488,7 @@ def _observations(X, y, sample_weight):
     if values.dtype.kind not in "fiub":
         raise ValueError(f"y must hold numbers, got values such as {values[0]!r}.")
     values = values.astype(np.float64)
-    if sample_weight is None:
-        return columns, values, np.ones(len(values))
-    weights = finite_array(sample_weight, "sample_weight", n_dims=1)
-    if len(weights) != len(values) or (weights < 0).any():
-        raise ValueError(
-            f"sample_weight must hold {len(values)} numbers >= 0, got {len(weights)} numbers, "
-            f"the smallest {weights.min(initial=0):g}."
-        )
-    if not weights.any():
-        raise ValueError("sample_weight must not be zero for every sample.")
+    weights = sample_weights(sample_weight, len(values))
     seen = weights > 0
     return [column[seen] for column in columns], values[seen], weights[seen]
 

@@ -325,6 +325,8 @@ class MinNormRegressor(ColumnRegressor, DocumentedEstimator):
         check_option(self.solver, "solver", ("auto", *SOLVERS))
         if isinstance(self.directions, str):
             check_option(self.directions, "directions", ("features", "principal"))
+        else:
+            finite_array(self.directions, "directions")
         if isinstance(self.spectrum, str):
             check_option(self.spectrum, "spectrum", _SPECTRA)
 

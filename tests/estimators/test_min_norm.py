@@ -397,6 +397,7 @@ def test_search_in_parallel(wide):
         ({"spectrum": np.ones(3)}, ValueError, "spectrum must have one entry .* 80 .* got 3"),
         ({"spectrum": -np.ones(80)}, ValueError, "spectrum must hold numbers >= 0"),
         ({"spectrum": np.zeros(80)}, ValueError, "spectrum must hold .* not only zeros"),
+        ({"directions": object()}, TypeError, "directions must hold finite numbers"),
         ({"directions": "pca"}, ValueError, "directions must be one of 'features', 'principal'"),
         (
             {"directions": np.ones((3, 5))},
