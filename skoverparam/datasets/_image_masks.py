@@ -89,6 +89,8 @@ def mask_images(
     if images.dtype.kind not in "fiub":
         raise ValueError(f"images must hold numbers, got dtype {images.dtype}.")
     check_scalar(missing, "missing", (int, float), min_val=0, max_val=1, include_boundaries="left")
+    if not np.isfinite(missing):
+        raise ValueError(f"missing must be finite, got {missing!r}.")
     check_scalar(n_holes, "n_holes", int, min_val=1)
     if mechanism not in _MECHANISMS:
         raise ValueError(f"mechanism must be one of {_MECHANISMS}, got {mechanism!r}.")

@@ -178,7 +178,7 @@ def _check_options(architecture: str, options: dict[str, Any]) -> None:
         elif name in _SIZES and value is not parameters[name].default:
             several = isinstance(parameters[name].default, tuple)
             sizes = value if several and isinstance(value, (tuple, list)) else [value]
-            whole = all(isinstance(size, Integral) and size >= 1 for size in sizes)
+            whole = all(isinstance(size, Integral) and int(size) >= 1 for size in sizes)
             if not whole or (name == "widths" and not len(sizes)):
                 kind = "integers" if several else "an integer"
                 raise ValueError(

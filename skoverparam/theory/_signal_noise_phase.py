@@ -171,7 +171,7 @@ def signal_noise_phase(
     best, best_noise = _largest(max(m, 2)), _largest(max(m * (n_patches - 1), 2))
     log_a = np.log(best * scale) + np.log(mu)
     log_b = np.log(best_noise * scale) + np.log(noise)
-    common = np.log(2 * m / (q * (q - 2))) - log_eta
+    common = np.log(2 * m) - np.log(q) - np.log(q - 2) - log_eta
     log_signal_time = np.log(2) + common - 2 * np.log(mu) - (q - 2) * log_a
     log_noise_time = np.log(counts) + common - 2 * np.log(noise) - (q - 2) * log_b
     log_ratio = log_noise_time - log_signal_time

@@ -74,3 +74,8 @@ def test_bad_input(change, message):
     arguments = {"images": np.zeros((1, 4, 4)), **change}
     with pytest.raises(ValueError, match=message):
         mask_images(arguments.pop("images"), **arguments)
+
+
+def test_a_share_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="missing must be finite, got nan"):
+        mask_images(np.zeros((1, 4, 4)), missing=float("nan"), random_state=0)
