@@ -1,8 +1,10 @@
 """What happens to networks as they grow wide, with slopes."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -108,7 +110,7 @@ def width_sweep(
         ``lambda_max``.
 
     max_iter : int, default=3000
-        Largest number of steps.
+        Largest number of steps; a warning tells where they do not suffice.
 
     n_jobs : int, default=None
         Number of networks measured in parallel.
@@ -178,11 +180,20 @@ def width_sweep(
         seeds = [int(random_state) + k for k in range(n_seeds)]
     else:
         seeds = check_random_state(random_state).randint(2**31 - 1, size=n_seeds).tolist()
-    rows = Parallel(n_jobs=n_jobs)(
+    found = Parallel(n_jobs=n_jobs)(
         delayed(_measure)(factory, int(width), seed, X, y, named, loss, max_iter)
         for width in widths
         for seed in seeds
     )
+    rows, reached = zip(*found, strict=True)
+    if not all(reached):
+        warnings.warn(
+            f"{reached.count(False)} of {len(reached)} networks did not reach loss={loss:g} in "
+            f"max_iter={max_iter} steps: they are compared where they stopped. Raise max_iter or "
+            "loss.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
     values = {
         name: np.array([row[name] for row in rows]).reshape(len(widths), n_seeds) for name in named
     }
@@ -225,7 +236,7 @@ def _named(quantities, y):
 
 
 def _measure(factory, width, seed, X, y, named, loss, max_iter):
-    """Measure one network; training comes last, as it changes it."""
+    """Measure one network, and tell whether it reached the loss; training comes last."""
     module, _ = network_of(factory(width, seed), "factory(width, seed)")
     plain = plain_layers(module)
     if plain:
@@ -234,7 +245,7 @@ def _measure(factory, width, seed, X, y, named, loss, max_iter):
             "are plain layers, whose scale depends on the width. Return ntk_parametrize(module, "
             "redraw=True, random_state=seed)."
         )
-    found = {}
+    found, reached = {}, True
     if "hessian_norm" in named:
         found["hessian_norm"] = hessian_norm(module, X, random_state=seed).norm
     if {"lambda_min", "lambda_max"} & set(named):
@@ -251,7 +262,8 @@ def _measure(factory, width, seed, X, y, named, loss, max_iter):
             "kernel_change": max(move.change for move in run.moves),
             "n_steps": len(run.losses) - 1,
         }
-    return found
+        reached = run.losses[-1] <= loss
+    return found, reached
 
 
 def _line(widths, table):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from joblib import parallel_config
+from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from skoverparam.inspection import (
@@ -181,3 +182,22 @@ def test_display_of_a_recorder():
     )
     assert display.ax_.get_xlabel() == "steps of training"
     assert display.fit_line_ is None
+
+
+def test_networks_that_do_not_reach_the_loss_are_told():
+    def factory(width, seed):
+        return NTKMLP(3, [width], random_state=seed).double()
+
+    with pytest.warns(ConvergenceWarning, match="4 of 4 networks did not reach loss=1e-12"):
+        sweep = width_sweep(
+            factory,
+            [8, 16],
+            np.eye(3),
+            np.ones(3),
+            quantities=["n_steps"],
+            n_seeds=2,
+            loss=1e-12,
+            max_iter=2,
+            random_state=0,
+        )
+    assert (sweep.values["n_steps"] == 2).all()
