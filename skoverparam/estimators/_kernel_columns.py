@@ -226,12 +226,13 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
         check_integer(self.max_iter, "max_iter", low=1)
 
     def _kernel_of(self, passage, bandwidth):
-        """Return the kernel on tensors."""
+        """Return the kernel on tensors, whose rows are those of `_unit_rows`."""
         if callable(self.kernel):
             return _UserKernel(self.kernel, passage)
         if self.kernel in _NETWORKS:
             return _NETWORKS[self.kernel]
-        return RadialKernel(self.kernel, bandwidth, self.exponent, self.p_norm, self.nu)
+        unit = _unit_of(bandwidth)
+        return RadialKernel(self.kernel, bandwidth / unit, self.exponent, self.p_norm, self.nu)
 
     def _learn(self, passage, X, y, data, extra):
         """Solve for the columns of targets and keep what came out.
@@ -240,7 +241,7 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
         """
         bandwidth = self._find_bandwidth(data.X)
         kernel = self._kernel_of(passage, bandwidth)
-        given, data = data.X, data._replace(X=self._unit_rows(data.X))
+        given, data = data.X, data._replace(X=self._unit_rows(data.X, bandwidth))
 
         def fitted_after(step):
             points = given if step.centers is None else given[step.centers]
@@ -321,14 +322,14 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
             )
         return found
 
-    def _unit_rows(self, X):
-        """Show samples as the kernel sees them: those of networks see directions only.
+    def _unit_rows(self, X, bandwidth):
+        """Show samples as the kernel sees them: in units that single precision can square.
 
-        Each row in its own unit has squares that are numbers, in single precision, too.
+        Kernels of networks see directions only, the others distances over the bandwidth.
         """
-        # Kernels that are objects, such as scikit-learn's, have no hash to look up.
-        of_network = isinstance(self.kernel, str) and self.kernel in _NETWORKS
-        return X / units_of(X.T)[:, None] if of_network else X
+        if self.kernel in _NETWORKS:
+            return X / units_of(X.T)[:, None]
+        return X / _unit_of(bandwidth) if self.kernel in PROFILES else X
 
     def _tolerance(self, Y):
         if self.tol is not None:
@@ -415,7 +416,9 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
             check_number(value, param_name, low=0)
         bandwidth = self._find_bandwidth(data.X)
         kernel = self._kernel_of(passage, bandwidth)
-        points, test = (self._unit_rows(A) for A in (data.X, passage.tensor(X_test).double()))
+        points, test = (
+            self._unit_rows(A, bandwidth) for A in (data.X, passage.tensor(X_test).double())
+        )
         matrix = KernelMatrix(kernel, points)
         _require_eigenvectors(matrix, data, len(param_range), passage.device, "A path of ridges")
         ridges = [float(value) for value in param_range]
@@ -431,12 +434,17 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
         passage, X = cross(self, X, reset=False, device=self.device)
         same_namespace(self, X, attribute="dual_coef_", method=method)
         kernel = self._kernel_of(passage, self.bandwidth_)
-        centers = self._unit_rows(passage.tensor(self.X_fit_).double())
+        centers = self._unit_rows(passage.tensor(self.X_fit_).double(), self.bandwidth_)
         coef = passage.tensor(self.dual_coef_)
         columns = coef[:, None] if coef.ndim == 1 else coef
-        samples = self._unit_rows(passage.tensor(X).double())
+        samples = self._unit_rows(passage.tensor(X).double(), self.bandwidth_)
         outputs = kernel_matvec(kernel, samples, centers, columns)
         return passage, outputs[:, 0] if coef.ndim == 1 else outputs
+
+
+def _unit_of(bandwidth):
+    """Take the power of two next to the bandwidth: dividing by it changes no digit."""
+    return 2.0 ** min(max(math.frexp(bandwidth)[1], -1000), 1000)
 
 
 class _Choice(NamedTuple):

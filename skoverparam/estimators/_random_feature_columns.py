@@ -36,6 +36,7 @@ from skoverparam.linalg._ridge import (
     ridges_path,
 )
 from skoverparam.linalg._scaled_design import scaled_design
+from skoverparam.linalg._units import units_of
 
 
 class _Fit(NamedTuple):
@@ -162,10 +163,11 @@ class RandomFeatureColumns(DocumentedEstimator):
         self.singular_values_ = None if values is None else passage.keep(values.to(passage.dtype))
         self.rank_, self.rcond_, self.solver_ = found.rank, fit.rcond, found.solver
         self.interpolates_ = are_met(miss, data.Y)
+        units = units_of(data.Y)  # in which squares are numbers
         numbers = {
             "intercept_": intercept,
-            "coef_norm_": coef.double().norm(dim=0),
-            "residual_": relative_size(miss, data.Y),
+            "coef_norm_": (coef.double() / units).norm(dim=0) * units,
+            "residual_": relative_size(miss / units, data.Y / units),
         }
         vars(self).update(kept_columns(passage, coef, numbers, single=single))
 

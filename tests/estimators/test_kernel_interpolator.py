@@ -494,3 +494,13 @@ def test_kernels_of_networks_see_directions_only(exponent, solver):
     expected = clone(model).fit(X, y).predict(X)
     predicted = model.fit(X * 2.0**exponent, y).predict(X * 2.0**exponent)
     np.testing.assert_allclose(predicted, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("exponent", [-500, 500])
+@pytest.mark.parametrize("solver", ["auto", "pcg", "restricted"])
+def test_distances_that_single_precision_cannot_hold(exponent, solver):
+    X, y = draw(n=20)
+    model = Regressor(solver=solver, ridge=1.0, tol=1e-3)
+    expected = clone(model).fit(X, y).predict(X)
+    predicted = model.fit(X * 2.0**exponent, y).predict(X * 2.0**exponent)
+    np.testing.assert_allclose(predicted, expected, rtol=1e-9)

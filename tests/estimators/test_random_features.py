@@ -507,3 +507,13 @@ def test_the_budget_is_respected(data):
         pytest.raises(MemoryError, match="Take fewer n_features"),
     ):
         RandomFeatureRegressor().fit(X, y)
+
+
+def test_targets_whose_squares_are_no_numbers():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 3)), rng.normal(size=20)
+    model = RandomFeatureRegressor(n_features=10, random_state=0).fit(X, y)
+    for exponent in (-550, 550):
+        far = RandomFeatureRegressor(n_features=10, random_state=0).fit(X, y * 2.0**exponent)
+        np.testing.assert_allclose(far.residual_, model.residual_, rtol=1e-9)
+        np.testing.assert_allclose(far.coef_norm_, model.coef_norm_ * 2.0**exponent, rtol=1e-9)
