@@ -261,9 +261,9 @@ def _row_space(X: Any, y: Any) -> tuple[FloatArray, FloatArray]:
 
 
 def _checked_steps(step_sizes: Any, count: int) -> FloatArray:
-    steps = np.atleast_1d(np.asarray(step_sizes, dtype=np.float64))
+    steps = check.vector(np.ravel(step_sizes), "step_sizes")
     if steps.size == 1:
-        steps = np.full(count, steps.ravel()[0])
+        steps = np.full(count, steps[0])
     steps = check.vector(steps, "step_sizes", length=count, of=" (one for each batch size)")
     if steps.min() <= 0:
         raise ValueError(f"step_sizes must be above 0, got {steps.min():g}.")

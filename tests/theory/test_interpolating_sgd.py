@@ -120,3 +120,9 @@ def test_wrong_arguments_are_named(changes, message):
     given = {"X": X, "y": X @ [1.0, 2.0], "batch_sizes": 2} | changes
     with pytest.raises(ValueError, match=message):
         interpolating_sgd(**given)
+
+
+def test_step_sizes_that_are_no_numbers_are_named():
+    X = np.eye(3)
+    with pytest.raises(TypeError, match="step_sizes must be an array of numbers"):
+        interpolating_sgd(X, np.ones(3), batch_sizes=[1], step_sizes="fast")
