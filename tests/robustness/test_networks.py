@@ -12,7 +12,7 @@ _ABOUT = (
     r"\b(X|y|classes|n_patches|n_filters|q|init_scale|learning_rate|solver|tol|max_iter|track"
     r"|architecture|hidden_layer_sizes|architecture_options|input_shape|loss|k|M|optimizer"
     r"|optimizer_params|weight_decay|batch_size|early_stopping|validation_fraction|class_weight"
-    r"|momentum|width|n_heads|kernel_size|n_layers|n_blocks|dropout|pooling|p|c|damping|lr|diverge\w*)\b"
+    r"|momentum|width|n_heads|kernel_size|n_layers|n_blocks|dropout|pooling|p|c|damping|lr|weights|diverge\w*)\b"
 )
 
 
