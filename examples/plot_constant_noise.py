@@ -1,7 +1,7 @@
 """
-==================================================
+======================================================
 Outvoting noise: nearest neighbor, simplices, averages
-==================================================
+======================================================
 
 Every label is 1 with probability 0.8, wherever the point is, and three rules fit all of them. New
 labels cannot be predicted with an error below 0.2. What fits the noise is wrong where a training

@@ -1,10 +1,10 @@
-"""
+r"""
 =============================================
 When Polyak's step is quadratic, and when not
 =============================================
 
 Under interpolation the least value of every batch's loss is known: zero. The step
-(f - f*) / (c |gradient|^2) of Polyak needs nothing else, and
+:math:`(f - f^*) / (c \|\nabla f\|^2)` of Polyak needs nothing else, and
 :class:`skoverparam.optim.PolyakSGD` takes it. The constant c decides more than a speed.
 """
 

@@ -1,7 +1,7 @@
 """
-==================================================
+===================================================
 Probabilities of a network trained by least squares
-==================================================
+===================================================
 
 Outputs trained towards zeros and ones are no log-odds. Softmax of them says 0.23 at most for the
 best of ten classes, whatever the network knows. Divided by a temperature first, they become

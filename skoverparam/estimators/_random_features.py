@@ -83,7 +83,7 @@ class RandomFeatureRegressor(ColumnRegressor, RandomFeatureColumns):
     interpolates_ : bool
         Whether every training target is met up to 1e-6 of the largest one of its column.
 
-    frequencies_ : array of shape (n_projections, n_features_in_)
+    frequencies_ : array of shape (n_projections, `n_features_in_`)
         The random v, half as many as features with "fourier".
 
     phases_ : array of shape (n_features,) or None
@@ -319,7 +319,7 @@ class RandomFeatureClassifier(ColumnClassifier, RandomFeatureColumns):
     interpolates_ : bool
         Whether every target is met up to 1e-6 of the largest one of its column.
 
-    frequencies_ : array of shape (n_projections, n_features_in_)
+    frequencies_ : array of shape (n_projections, `n_features_in_`)
         The random v, half as many as features with "fourier".
 
     phases_ : array of shape (n_features,) or None

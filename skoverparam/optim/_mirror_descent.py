@@ -63,7 +63,7 @@ class MirrorDescent(Optimizer):
     Notes
     -----
     Duals of fixed mirrors are kept in the state and accumulate the gradients: weights alone do
-    not always determine them in floating point (|w|^10 underflows). A parameter that was changed
+    not always determine them in floating point (:math:`|w|^{10}` underflows). A parameter that was changed
     from outside since the last step is noticed by its version counter and its dual taken anew;
     changes through ``.data`` are not seen. Mirrors that depend on time are diagonal metrics, and
     a step divides the gradient by the metric that includes it.

@@ -200,7 +200,7 @@ class PNorm(Mirror):
         return value + 0.5 * self.ridge * w.square().sum()
 
     def curvature(self, w: Tensor) -> Tensor:
-        """Return (p - 1) |w|^(p - 2) + ridge, infinite at zero for p < 2."""
+        r"""Return :math:`(p - 1) |w|^{p - 2}` plus ridge, infinite at zero for p < 2."""
         return (self.p - 1) * w.abs().pow(self.p - 2) + self.ridge
 
 
