@@ -136,6 +136,7 @@ def candidates(
     memory_budget: int,
     rank: int | None = None,
     n_centers: int | None = None,
+    single: bool = True,
 ) -> tuple[Candidate, ...]:
     """Costs of the solvers for n points of d features and c targets.
 
@@ -156,24 +157,28 @@ def candidates(
     n_centers : int or None
         Of "restricted".
 
+    single : bool, default=True
+        Whether the points fit single precision; if not, nothing is computed in it.
+
     Returns
     -------
     tuple of Candidate
     """
-    work = _Work(n, d, c, rates(device), 3 * tile_bytes(device))
+    coarse = "float32" if single else "float64"
+    work = _Work(n, d, c, rates(device), 3 * tile_bytes(device), coarse)
     centers = min(n, default_n_centers(n) if n_centers is None else n_centers)
     return (
         work.cholesky("float64", memory_budget),
-        work.cholesky("float32", memory_budget),
+        work.cholesky(coarse, memory_budget),
         work.eigh(),
         *(
             work.pcg(precision, stored, rank, memory_budget)
-            for precision, stored in (("float64", True), ("float32", True), ("float32", False))
+            for precision, stored in (("float64", True), (coarse, True), (coarse, False))
         ),
         work.eigenpro(rank),
         *(
             work.restricted(precision, stored, centers)
-            for precision, stored in (("float64", True), ("float32", True), ("float64", False))
+            for precision, stored in (("float64", True), (coarse, True), ("float64", False))
         ),
     )
 
@@ -186,6 +191,7 @@ class _Work(NamedTuple):
     c: int
     speed: Rates
     tiles: int
+    coarse: str
 
     def cholesky(self, precision: str, budget: int) -> Candidate:
         itemsize, products = self._precision(precision)
@@ -227,7 +233,7 @@ class _Work(NamedTuple):
 
     def eigenpro(self, rank: int | None) -> Candidate:
         n_bytes = eigenpro_bytes(self.n, rank) + self._vectors()
-        precision = "float64" if self.n <= _SMALL else "float32"
+        precision = "float64" if self.n <= _SMALL else self.coarse
         seconds = _PASSES * 2 * self._evaluation(precision)
         return Candidate("eigenpro", precision, False, rank, n_bytes, seconds)
 

@@ -172,6 +172,7 @@ def kernel_solve_steps(
         memory_budget=memory_budget,
         rank=rank,
         n_centers=n_centers,
+        single=_fits_single(X),
     )
     allowed = _AUTO if solver == "auto" else (solver,)
     plan, chosen = make_plan(found, n, allowed=allowed, loo=loo, budget=memory_budget)
@@ -215,6 +216,12 @@ def kernel_solve_steps(
         float(solution.residual.max()),
         solution,
     )
+
+
+def _fits_single(X: Tensor) -> bool:
+    """Whether squares of the points are far from the ends of single precision."""
+    largest = float(X.abs().max())
+    return largest == 0 or 1e-15 < largest < 1e15
 
 
 def _exact_candidate(plan: KernelPlan) -> Candidate | None:

@@ -353,6 +353,29 @@ def test_steps_lead_to_the_solution():
     assert residuals[-1] <= 1e-6 < residuals[0]
 
 
+@pytest.mark.parametrize("solver", ["cholesky", "pcg", "eigenpro", "restricted"])
+@pytest.mark.parametrize("scale", [1e-100, 1e-30, 1e30, 1e100])
+def test_points_beyond_single_precision(solver, scale):
+    X = torch.randn(40, 3, generator=generator(), dtype=torch.float64)
+    y = torch.sin(X[:, :1])
+    options = {"n_centers": 20} if solver == "restricted" else {}
+
+    def predicted(unit):
+        kernel = partial(laplace, bandwidth=2.0 * unit)
+        found = solve(
+            kernel,
+            X * unit,
+            y,
+            solver=solver,
+            memory_budget=GIB,
+            generator=generator(1),
+            **options,
+        )
+        return found.predict(X * unit)
+
+    torch.testing.assert_close(predicted(scale), predicted(1.0), rtol=0, atol=1e-4)
+
+
 # The plan
 
 
