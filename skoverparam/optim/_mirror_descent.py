@@ -65,8 +65,8 @@ class MirrorDescent(Optimizer):
     Duals of fixed mirrors are kept in the state and accumulate the gradients: weights alone do
     not always determine them in floating point (:math:`|w|^{10}` underflows). A parameter that
     was changed from outside since the last step is noticed by its version counter and its dual
-    taken anew; changes through ``.data`` are not seen. Mirrors that depend on time are diagonal metrics, and
-    a step divides the gradient by the metric that includes it.
+    taken anew; changes through ``.data`` are not seen. Mirrors that depend on time are diagonal
+    metrics, and a step divides the gradient by the metric that includes it.
 
     For an L-smooth loss with :math:`\|\nabla f\|^2 / 2 \ge \mu (f - f^*)` and a mirror with
     Lipschitz constant :math:`\alpha_u`, the step :math:`\alpha_l / L` takes :math:`f - f^*` down
