@@ -140,6 +140,9 @@ class MirrorDescentRegressor(ColumnRegressor, MirrorColumns):
     with them for each step. All is computed in float64; float32 data get coefficients rounded to
     float32.
 
+    Sizes of features and targets must be between 1e-50 and 1e50, because rates come from their
+    fourth powers; ``fit`` refuses others.
+
     References
     ----------
     A. Radhakrishnan, M. Belkin, C. Uhler, "Linear Convergence of Generalized Mirror Descent with

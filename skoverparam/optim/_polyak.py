@@ -166,7 +166,8 @@ class PolyakSGD(Optimizer):
                 if p.grad is not None:
                     if p.grad.is_sparse:
                         raise TypeError("PolyakSGD needs dense gradients, got a sparse one.")
-                    squared += _norm(p.grad) ** 2
+                    norm = _norm(p.grad)
+                    squared += norm * norm  # as a power it would raise where it overflows
         if not (math.isfinite(value) and math.isfinite(squared)):
             raise ValueError(
                 f"PolyakSGD needs a finite loss and gradient, got the loss {value:g} and a "
@@ -177,13 +178,16 @@ class PolyakSGD(Optimizer):
             for group in self.param_groups:
                 for p in group["params"]:
                     if p.grad is not None:
-                        p.add_(p.grad, alpha=-group["lr"] * self.step_size)
+                        _add_multiple(p, p.grad, -group["lr"] * self.step_size)
         return loss
 
     def _length(self, value: float, squared: float, f_star: float) -> float:
         if squared < torch.finfo(torch.float64).tiny:
             return 0.0
-        length = max(value - f_star, 0.0) / (self.c * squared + self.eps)
+        denominator = self.c * squared + self.eps
+        if denominator == 0:
+            return 0.0
+        length = max(value - f_star, 0.0) / denominator
         return length if self.lr_max is None else min(length, self.lr_max)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -369,6 +373,14 @@ class GaussNewtonSGD(Optimizer):
         """
         super().load_state_dict({name: state_dict[name] for name in ("state", "param_groups")})
         self.damping = state_dict["damping"]
+
+
+def _add_multiple(p: Tensor, gradient: Tensor, factor: float) -> None:
+    """Add a multiple of the gradient; tiny gradients have steps beyond their own precision."""
+    if abs(factor) <= torch.finfo(p.dtype).max:
+        p.add_(gradient, alpha=factor)
+    else:
+        p.add_((gradient.double() * factor).to(p.dtype))
 
 
 def _norm(gradient: Tensor) -> float:

@@ -224,6 +224,23 @@ def test_bad_arguments_of_polyak_are_named():
         optimizer.step(loss=1.0)
 
 
+def test_polyak_at_the_ends_of_the_number_range():
+    """A step beyond single precision; sizes whose squares are no numbers are refused."""
+    w = torch.nn.Parameter(torch.ones(2))
+    w.grad = torch.full((2,), 2e-38)
+    optimizer = PolyakSGD([w])
+    optimizer.step(loss=4e-37)
+    assert optimizer.step_size > torch.finfo(torch.float32).max
+    torch.testing.assert_close(w.detach(), torch.full((2,), -19.0), rtol=1e-5, atol=0)
+    v = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
+    v.grad = torch.full_like(v, 1e200)
+    with pytest.raises(ValueError, match="finite loss and gradient"):
+        PolyakSGD([v]).step(loss=1.0)
+    v.grad = torch.full_like(v, 1e-150)
+    PolyakSGD([v], c=1e-100).step(loss=1.0)
+    assert (v == 1).all()
+
+
 # Gauss-Newton
 
 
