@@ -229,7 +229,7 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
         """Return the kernel on tensors, whose rows are those of `_unit_rows`."""
         if callable(self.kernel):
             return _UserKernel(self.kernel, passage)
-        if self.kernel in _NETWORKS:
+        if isinstance(self.kernel, str) and self.kernel in _NETWORKS:
             return _NETWORKS[self.kernel]
         unit = _unit_of(bandwidth)
         return RadialKernel(self.kernel, bandwidth / unit, self.exponent, self.p_norm, self.nu)
@@ -327,7 +327,7 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
 
         Kernels of networks see directions only, the others distances over the bandwidth.
         """
-        if self.kernel in _NETWORKS:
+        if isinstance(self.kernel, str) and self.kernel in _NETWORKS:
             return X / units_of(X.T)[:, None]
         return X / _unit_of(bandwidth) if self.kernel in PROFILES else X
 

@@ -248,6 +248,7 @@ def test_certificates_of_a_stopped_fit_are_measured(after):
 
 
 CHILD = """
+    import time
     import warnings
 
     import numpy as np
@@ -283,7 +284,10 @@ CHILD = """
             went_on = not same and len(answer(big)) == len(big)
             print(name, "before" if same else "went on" if went_on else "broken", flush=True)
         else:
-            print(name, "ended", flush=True)
+            try:
+                time.sleep(60)  # the signal is on its way and not meant for the next estimator
+            except KeyboardInterrupt:
+                print(name, "ended", flush=True)
 """
 
 
@@ -306,5 +310,5 @@ def test_a_signal_leaves_the_first_fit():
         child.stdout.close()
         child.wait()
     assert found.pop("SquareLossNetClassifier") in ("before", "went on")
-    assert set(found.values()) == {"before"}
-    assert len(found) == 3
+    assert found.pop("MinNormRegressor") in ("before", "ended")  # a single factorization
+    assert found == {"MirrorDescentRegressor": "before", "NTKMatrixCompleter": "before"}
