@@ -119,6 +119,8 @@ def adversarial_density(model, X, y_true, eps, *, X_query=None, tolerance=0.0):
         raise ValueError(f"eps must hold positive distances, got {eps.min():g} among them.")
     points = finite_array(X, "X")
     y_true = np.asarray(to_numpy(y_true))
+    if not is_classifier(model):
+        y_true = finite_array(y_true, "y_true", n_dims=y_true.ndim)
     check_consistent_length(points, y_true)
     predicted = np.asarray(to_numpy(model.predict(X)))
     if predicted.shape != y_true.shape:

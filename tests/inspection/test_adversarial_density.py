@@ -81,6 +81,9 @@ def test_bad_arguments_are_named():
         adversarial_density(model, X, [0], 0.1)
     with pytest.raises(ValueError, match="y_true must have the shape"):
         adversarial_density(model, X, np.zeros((2, 2)), 0.1)
+    regressor = KNeighborsRegressor(1).fit(X, [0.0, 1.0])
+    with pytest.raises(ValueError, match="y_true"):
+        adversarial_density(regressor, X, [np.nan, 1.0], 0.1)
 
 
 def test_the_display_shows_shares():
