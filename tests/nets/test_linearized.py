@@ -80,19 +80,26 @@ def test_the_mode_of_the_expanded_network_stays():
     assert not linear.base.training
 
 
-@pytest.mark.parametrize("layers", ["dense", "convolutions"])
-def test_parametrization_keeps_the_function(layers):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        if layers == "dense":
-            module = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 2, bias=False))
-            X = draws(3, 5)
-        else:
-            module = nn.Sequential(
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: [nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 2, bias=False)], (3, 5)),
+        (
+            lambda: [
                 nn.Conv1d(2, 4, 3, padding=1, padding_mode="circular"),
                 nn.Conv1d(4, 4, 2, groups=2),
-            )
-            X = draws(3, 2, 6)
+            ],
+            (3, 2, 6),
+        ),
+        (lambda: [nn.Conv2d(2, 4, 3, stride=2), nn.Conv2d(4, 1, 2, bias=False)], (3, 2, 6, 6)),
+        (lambda: [nn.Conv3d(2, 3, 2), nn.Conv3d(3, 1, 2)], (3, 2, 4, 4, 4)),
+    ],
+    ids=["dense", "sequences", "planes", "volumes"],
+)
+def test_parametrization_keeps_the_function(make, shape):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module, X = nn.Sequential(*make()), draws(*shape)
     module = module.double()
     scaled = ntk_parametrize(module, bias_scale=0.5)
     assert plain_layers(scaled) == []
