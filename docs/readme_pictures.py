@@ -22,7 +22,7 @@ PICTURES = {
     "transition": ("phase_transition", 1),
     "square_loss": ("square_loss_digits", 1),
     "collapse": ("neural_collapse", 1),
-    "linearity": ("transition_to_linearity", 1),
+    "linearity": ("transition_to_linearity", 3),
     "mirrors": ("mirrors", 1),
 }
 

@@ -52,7 +52,7 @@ def bottleneck(width, seed):
     return NTKMLP(10, [width, 1, width], random_state=seed)
 
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+figure, ax = plt.subplots(figsize=(6, 4.2), layout="constrained")
 widths = [64, 256, 1024]
 for k, (name, factory) in enumerate(
     {
@@ -65,9 +65,11 @@ for k, (name, factory) in enumerate(
     sweep = width_sweep(
         factory, few, X[:1], n_seeds=10 if factory is bottleneck else 4, random_state=0
     )
-    LinearityDisplay.from_sweep(sweep, ax=left, name=name, reference=k == 0)
+    LinearityDisplay.from_sweep(sweep, ax=ax, name=name, reference=k == 0)
     slope, error = sweep.slopes["hessian_norm"], sweep.standard_errors["hessian_norm"]
     print(f"Hessian, {name}: slope {slope:.2f} +- {error:.2f}")
+ax.set_title("Second derivatives")
+plt.show()
 
 # %%
 # The kernel freezes, or does not
@@ -77,6 +79,7 @@ for k, (name, factory) in enumerate(
 # :math:`m^{-1/2}`; it falls faster, like 1/m, as at random weights its first-order part averages
 # out over neurons. A bottleneck of one neuron is a matter of luck: its slope has a large error.
 
+figure, ax = plt.subplots(figsize=(6, 4.2), layout="constrained")
 for k, (name, factory) in enumerate(
     {"linear output": linear_output, "tanh output": tanh_output}.items()
 ):
@@ -90,11 +93,10 @@ for k, (name, factory) in enumerate(
         loss=1e-3,
         random_state=0,
     )
-    LinearityDisplay.from_sweep(sweep, ax=right, name=name, reference=k == 0)
+    LinearityDisplay.from_sweep(sweep, ax=ax, name=name, reference=k == 0)
     slope, error = sweep.slopes["kernel_change"], sweep.standard_errors["kernel_change"]
     print(f"kernel change, {name}: slope {slope:.2f} +- {error:.2f}")
-for ax, title in ((left, "Second derivatives"), (right, "Tangent kernel in training")):
-    ax.set_title(title)
+ax.set_title("Tangent kernel in training")
 plt.show()
 
 # %%
