@@ -125,7 +125,7 @@ def fully_connected_nngp(
     activation: Any = "relu",
     normalize: bool = True,
 ) -> Any:
-    r"""Gaussian-process kernel of an infinitely wide fully connected network.
+    r"""Compute the Gaussian-process kernel of an infinitely wide fully connected network.
 
     The covariance of the outputs of the random network at initialization, over its weights.
 
