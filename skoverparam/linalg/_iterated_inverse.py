@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from skoverparam.linalg._convergence_order import convergence_order
+from skoverparam.linalg._units import holds, units_of
 
 ORDERS = ("reshuffle", "cyclic", "iid")
 STEPS = ("live", "frozen")
@@ -107,7 +108,53 @@ def newton_schulz_inverse(
 
     info : InverseInfo
         How it converged.
+
+    Raises
+    ------
+    ValueError
+        If the precision of A does not hold the inverse.
     """
+    A, W0, unit = _in_units(A, W0)
+    W, info = _inverse_by_newton_schulz(A, W0, tol, max_iter, stop_below, refine=refine)
+    return _back(W, unit), info
+
+
+def _in_units(A: Tensor, W0: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Divide a matrix by a power of two, its unit, and multiply the start by it.
+
+    The start and the errors are sums of squares of its entries, which so are within range.
+    """
+    unit = units_of(A.reshape(-1, 1))
+    if W0 is None:
+        return A / unit, None, unit
+    start = W0 * unit
+    if not bool(start.isfinite().all()):
+        raise ValueError(
+            f"W0 must be near the inverse of A, whose largest entry is {float(A.abs().max()):.2g},"
+            f" got entries up to {float(W0.abs().max()):.2g}."
+        )
+    return A / unit, start, unit
+
+
+def _back(W: Tensor, unit: Tensor) -> Tensor:
+    inverse = W / unit
+    if not holds(W.dtype, inverse.reshape(-1, 1), W.reshape(-1, 1)):
+        raise ValueError(
+            f"A must be scaled: {W.dtype} does not hold its inverse, which is about "
+            f"{float(W.abs().max()):.2g} / {float(unit):.2g}."
+        )
+    return inverse
+
+
+def _inverse_by_newton_schulz(
+    A: Tensor,
+    W0: Tensor | None,
+    tol: float | None,
+    max_iter: int,
+    stop_below: float | None,
+    *,
+    refine: bool,
+) -> tuple[Tensor, InverseInfo]:
     wide = A.shape[0] <= A.shape[1]
     B = A if wide else A.T
     given = W0 if W0 is None or wide else W0.T
@@ -217,21 +264,28 @@ def sgd_inverse(
 
     info : InverseInfo
         How it converged; where Newton-Schulz does not come so far, how that ended.
+
+    Raises
+    ------
+    ValueError
+        If the precision of A does not hold the inverse.
     """
+    A, W0, unit = _in_units(A, W0)
     work = A.double()
-    W, warmup = newton_schulz_inverse(
+    W, warmup = _inverse_by_newton_schulz(
         work,
         None if W0 is None else W0.double(),
-        tol=None,
-        max_iter=warmup_max_iter,
-        stop_below=switch_at,
+        None,
+        warmup_max_iter,
+        switch_at,
+        refine=True,
     )
     W = W.clone()  # columns are written in place, and W may be the caller's W0
     d = len(work)
     eye = torch.eye(d, dtype=work.dtype, device=work.device)
     errors = [float(torch.linalg.matrix_norm(residual_matrix(work, W)))]
     if not errors[0] < LARGEST_SWITCH:
-        return W.to(A.dtype), warmup._replace(converged=False)
+        return _back(W.to(A.dtype), unit), warmup._replace(converged=False)
     # Unvisited columns hold their error, so steps are judged where all columns had a visit.
     passes, unvisited = [errors[0]], torch.ones(d, dtype=torch.bool, device=work.device)
     best, least, reason = W.clone(), errors[0], "max_iter"
@@ -258,7 +312,7 @@ def sgd_inverse(
         break
     inverse = best.to(A.dtype)
     info = _info(A, inverse, errors, reason, tol, passes=passes, precision=work.dtype)
-    return inverse, info._replace(warmup_errors=warmup.errors)
+    return _back(inverse, unit), info._replace(warmup_errors=warmup.errors)
 
 
 def column_epochs(

@@ -9,7 +9,8 @@ from torch import Tensor
 def units_of(columns: Tensor) -> Tensor:
     """Powers of two next to the largest entry of each column, (t,) for (n, t); 1 for zeros."""
     largest = columns.abs().amax(0)
-    exponents = torch.frexp(largest).exponent.clamp(-1000, 1000)
+    most = 1000 if columns.dtype == torch.float64 else 126
+    exponents = torch.frexp(largest).exponent.clamp(-most, most)
     return torch.where(largest > 0, torch.exp2(exponents.to(columns.dtype)), 1)
 
 

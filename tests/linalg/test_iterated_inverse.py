@@ -353,6 +353,32 @@ def test_answers_in_kind(A, function, device):
 
 
 @pytest.mark.parametrize("function", [newton_schulz_inverse, sgd_inverse])
+@pytest.mark.parametrize(
+    ("dtype", "exponents"), [("float64", (-1000, -520, 1000)), ("float32", (-100, 100))]
+)
+def test_units_change_no_digit(A, function, dtype, exponents):
+    """A power of two is exact, and what is squared stays within range."""
+    options = {} if function is newton_schulz_inverse else {"random_state": 0}
+    A = A.astype(dtype)
+    W, info = function(A, **options)
+    for exponent in exponents:
+        scaled, other = function(np.ldexp(A, exponent).astype(dtype), **options)
+        np.testing.assert_array_equal(scaled, np.ldexp(W, -exponent))
+        assert other.residual == info.residual
+        again, _ = function(np.ldexp(A, exponent), np.ldexp(W, -exponent), **options)
+        assert np.isfinite(again).all()
+
+
+@pytest.mark.parametrize("function", [newton_schulz_inverse, sgd_inverse])
+def test_an_inverse_out_of_range_is_refused(A, function):
+    options = {} if function is newton_schulz_inverse else {"random_state": 0}
+    with pytest.raises(ValueError, match="A must be scaled: torch.float64 does not hold"):
+        function(A * 1e-310, **options)
+    with pytest.raises(ValueError, match="W0 must be near the inverse of A"):
+        function(A * 1e200, np.full_like(A, 1e200), **options)
+
+
+@pytest.mark.parametrize("function", [newton_schulz_inverse, sgd_inverse])
 def test_bad_arguments_are_named(A, function):
     with pytest.raises(ValueError, match="A must"):
         function(A[0])

@@ -69,7 +69,8 @@ def newton_schulz_inverse(
     Raises
     ------
     ValueError
-        If shapes do not fit, A is zero or a number is not finite.
+        If shapes do not fit, A is zero, a number is not finite, or the precision of A does not
+        hold the inverse.
     MemoryError
         If the iterates do not fit the memory budget.
 
@@ -192,7 +193,8 @@ def sgd_inverse(
     Raises
     ------
     ValueError
-        If shapes do not fit, A is zero or a number is out of its range.
+        If shapes do not fit, A is zero, a number is out of its range, or the precision of A does
+        not hold the inverse.
     MemoryError
         If the iterates do not fit the memory budget.
 
