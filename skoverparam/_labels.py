@@ -213,6 +213,17 @@ class TargetCoding(NamedTuple):
         own = torch.nn.functional.one_hot(labels.long(), self.n_classes).double()
         return 1 + (self.k - 1) * own
 
+    def outputs(self, probabilities: Tensor) -> Tensor:
+        """Return what minimizes the expected loss where classes have these probabilities.
+
+        Of shape (n, n_classes) probabilities, columns as in :meth:`columns`:
+        low + (high - low) p for k = 1, and in general M k p / (1 + (k - 1) p).
+        """
+        if self.single:
+            return (probabilities[:, 1:] - probabilities[:, :1]) * self.high
+        share = self.k * probabilities / (1 + (self.k - 1) * probabilities)
+        return self.low + (self.high - self.low) * share
+
     def scores(self, outputs: Tensor) -> Tensor:
         """Make decision values of fitted outputs: (n,) for two classes, else (n, n_classes)."""
         if self.single:
@@ -227,10 +238,8 @@ class TargetCoding(NamedTuple):
     def probabilities(self, outputs: Tensor) -> Tensor:
         """Estimate the probabilities of the classes, shape (n, n_classes).
 
-        The output that minimizes the expected loss is a function of the class's probability p:
-        low + (high - low) p for k = 1, and in general p times M k / (1 + (k - 1) p). Outputs are
-        taken back through it. For k = 1 the nearest point of the probability simplex follows;
-        else values are cut off at 0 and 1 and scaled to the sum 1.
+        They are taken back through :meth:`outputs`. For k = 1 the nearest point of the
+        probability simplex follows; else values are cut off at 0 and 1 and scaled to the sum 1.
         """
         if self.single:
             above = (0.5 + 0.5 * outputs[:, 0] / self.high).clamp(0, 1)

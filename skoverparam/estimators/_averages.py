@@ -8,7 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted
 
 from skoverparam._arrays import cross, cross_targets, same_namespace, sample_weights, to_numpy
-from skoverparam._labels import cross_labels, decode_labels
+from skoverparam._labels import TargetCoding, check_target_coding, cross_labels, decode_labels
 from skoverparam.averages._points import Cloud, Merged, indicators, merge
 from skoverparam.averages._singular import search_all
 from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
@@ -70,8 +70,8 @@ class PointAverage(DocumentedEstimator):
         same_namespace(self, X, attribute="_points", method=method)
         return passage, self._average(passage, X)
 
-    def _residuals(self):
-        """Residuals of the averages of all other samples, and the way back to arrays."""
+    def _left_out(self):
+        """Targets, and the averages of all other samples; NaN in those of samples not kept."""
         check_is_fitted(self)
         # The points stand for the data, and another estimator for this one, which knows names.
         passage, _ = cross(BaseEstimator(), self._points, reset=True, device=self.device)
@@ -80,9 +80,10 @@ class PointAverage(DocumentedEstimator):
             passage.tensor(getattr(self, name)) for name in names
         )
         merged = Merged(passage.tensor(self._points).double(), values, mass, group)
-        residuals = Y.new_full((len(kept), Y.shape[1]), np.nan)
-        residuals[kept] = Y - self._without_own(passage, merged, Y, weights)
-        return passage, residuals.to(passage.dtype)
+        targets = Y.new_full((len(kept), Y.shape[1]), np.nan)
+        averages = targets.clone()
+        targets[kept], averages[kept] = Y, self._without_own(passage, merged, Y, weights)
+        return passage, targets, averages
 
 
 class PointAverageRegressor(MultiOutputMixin, RegressorMixin, PointAverage):
@@ -139,12 +140,16 @@ class PointAverageRegressor(MultiOutputMixin, RegressorMixin, PointAverage):
         residuals : array of shape (n_samples,) or (n_samples, n_targets)
             NaN for samples of weight zero, and where there are no other samples to predict from.
         """
-        passage, residuals = self._residuals()
+        passage, targets, averages = self._left_out()
+        residuals = (targets - averages).to(passage.dtype)
         return passage.keep(residuals[:, 0] if self._single else residuals)
 
 
 class PointAverageClassifier(ClassifierMixin, PointAverage):
-    """Averages of the indicators of classes."""
+    """Averages of the indicators of classes, and of any other coding: a function of them.
+
+    A subclass has ``target_coding``.
+    """
 
     @all_or_nothing()
     def fit(self, X, y, sample_weight=None):
@@ -167,9 +172,29 @@ class PointAverageClassifier(ClassifierMixin, PointAverage):
             The fitted estimator.
         """
         self._check_params()
+        check_target_coding(self.target_coding)
         passage, X, _, self.classes_, labels = cross_labels(self, X, y)
+        self._coding = tuple(TargetCoding.of(self.target_coding, len(self.classes_)))
         self._keep_points(passage, X, indicators(labels, len(self.classes_)), sample_weight)
         return self
+
+    def decision_function(self, X):
+        """Compute the averages of the coded targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        scores : array of shape (n_samples,) or (n_samples, n_classes)
+            For two classes the score of the second, which is predicted above zero; for more the
+            average of each class's targets.
+        """
+        passage, probabilities = self._open(X, "decision_function")
+        coding = TargetCoding(*self._coding)
+        return passage.back(coding.scores(coding.outputs(probabilities)).to(passage.dtype))
 
     def predict_proba(self, X):
         """Estimate the probabilities of the classes.
@@ -204,17 +229,20 @@ class PointAverageClassifier(ClassifierMixin, PointAverage):
         return decode_labels(passage, self.classes_, probabilities.argmax(1))
 
     def loo_residuals(self):
-        """Return the indicators of the classes minus what is predicted without them.
+        """Return the coded targets minus the averages without them.
 
         At the cost of predicting all training samples.
 
         Returns
         -------
-        residuals : array of shape (n_samples, n_classes)
-            NaN for samples of weight zero, and where there are no other samples to predict from.
+        residuals : array of shape (n_samples, n_columns)
+            One column for two classes with k = 1, else one for each class. NaN for samples of
+            weight zero, and where there are no other samples to predict from.
         """
-        passage, residuals = self._residuals()
-        return passage.keep(residuals)
+        passage, targets, averages = self._left_out()
+        coding = TargetCoding(*self._coding)
+        residuals = coding.outputs(targets) - coding.outputs(averages)
+        return passage.keep(residuals.to(passage.dtype))
 
 
 def _tree(cloud, algorithm):

@@ -197,6 +197,12 @@ class SimplicialClassifier(_SimplicialAverage, PointAverageClassifier):
         simplices grows steeply with the dimension; above it, the Delaunay simplex of each query
         is searched by linear programming, which finds the same one. 0 always searches.
 
+    target_coding : {"onehot", "pm1", "rescaled"} or (k, M), default="onehot"
+        What is averaged for a sample's own class and for the others: 1 and 0, or 1 and -1. A pair
+        (k, M) is M and 0, the own class counting k times; "rescaled" takes it from a published
+        table by the number of classes. It is the scale of ``decision_function`` and of
+        ``loo_residuals``: classes and probabilities are the same in every coding.
+
     device : {"auto", "cpu", "cuda", "cuda:<n>"}, default="auto"
         Where to compute. "auto" leaves a tensor where it is and takes arrays to a CUDA device if
         there is one. Qhull runs on the host.
@@ -258,3 +264,16 @@ class SimplicialClassifier(_SimplicialAverage, PointAverageClassifier):
     >>> model.predict_proba([[0.2, 0.2]]).round(3)
     array([[0.6, 0.4]])
     """
+
+    def __init__(
+        self,
+        *,
+        max_dim=4,
+        target_coding="onehot",
+        device="auto",
+    ):
+        super().__init__(
+            max_dim=max_dim,
+            device=device,
+        )
+        self.target_coding = target_coding

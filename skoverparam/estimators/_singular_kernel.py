@@ -248,6 +248,12 @@ class SingularKernelClassifier(_SingularKernelAverage, PointAverageClassifier):
         How neighbors are found: by a tree on the host, or by measuring all distances. "auto" is a
         tree up to 15 features, and never on a GPU.
 
+    target_coding : {"onehot", "pm1", "rescaled"} or (k, M), default="onehot"
+        What is averaged for a sample's own class and for the others: 1 and 0, or 1 and -1. A pair
+        (k, M) is M and 0, the own class counting k times; "rescaled" takes it from a published
+        table by the number of classes. It is the scale of ``decision_function`` and of
+        ``loo_residuals``: classes and probabilities are the same in every coding.
+
     device : {"auto", "cpu", "cuda", "cuda:<n>"}, default="auto"
         Where to compute. "auto" leaves a tensor where it is and takes arrays to a CUDA device if
         there is one.
@@ -289,9 +295,10 @@ class SingularKernelClassifier(_SingularKernelAverage, PointAverageClassifier):
 
     Notes
     -----
-    The probability of a class is the average of its indicator. All codings of the targets lead to
-    the same averages: there is no choice of one. Of classes with equal probabilities the first
-    is predicted.
+    The probability of a class, p, is the average of its indicator. The average of any other
+    coding is a function of it: :math:`2 p - 1`, or :math:`M k p / (1 + (k - 1) p)` where targets M
+    of the own class count k times. It grows with p, so that all codings predict the same class.
+    Of classes with equal probabilities the first is predicted.
 
     On the digits with 40 % of the labels drawn at random, n = 1000, 25 neighbors with exponent 2
     err on 4.5 % of clean test samples, where the nearest neighbor errs on 40 %; both fit all
@@ -316,3 +323,24 @@ class SingularKernelClassifier(_SingularKernelAverage, PointAverageClassifier):
     >>> bool(model.score(X[1000:], y[1000:]) > 0.9)  # and predicts
     True
     """
+
+    def __init__(
+        self,
+        *,
+        exponent="intrinsic",
+        n_neighbors=None,
+        radius=None,
+        weight="power",
+        algorithm="auto",
+        target_coding="onehot",
+        device="auto",
+    ):
+        super().__init__(
+            exponent=exponent,
+            n_neighbors=n_neighbors,
+            radius=radius,
+            weight=weight,
+            algorithm=algorithm,
+            device=device,
+        )
+        self.target_coding = target_coding

@@ -176,3 +176,17 @@ def test_devices_agree(d, max_dim, device, rng):
     np.testing.assert_allclose(model.predict(Q), expected.predict(Q), rtol=0, atol=1e-9)
     np.testing.assert_array_equal(model.predict(X), y)
     np.testing.assert_allclose(model.loo_residuals(), expected.loo_residuals(), rtol=0, atol=1e-9)
+
+
+def test_scores_in_every_coding():
+    X = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    y, Q = ["a", "b", "c"], [[0.2, 0.3]]
+    p = np.array([[0.5, 0.2, 0.3]])
+    expected = {"onehot": p, "pm1": 2 * p - 1, (4, 3): 12 * p / (1 + 3 * p)}
+    for coding, scores in expected.items():
+        model = SimplicialClassifier(target_coding=coding).fit(X, y)
+        np.testing.assert_allclose(model.decision_function(Q), scores, rtol=0, atol=1e-15)
+        assert model.predict(Q) == ["a"]
+    two = SimplicialClassifier(target_coding=(1, 2)).fit(X, ["a", "b", "b"])
+    np.testing.assert_allclose(two.decision_function([[0.1, 0.1]]), [-1.2], rtol=0, atol=1e-15)
+    assert two.loo_residuals().shape == (3, 1)

@@ -296,3 +296,40 @@ def test_devices_agree(rule, device, rng):
     np.testing.assert_allclose(model.predict(Q), expected.predict(Q), rtol=0, atol=1e-10)
     np.testing.assert_array_equal(model.predict(X), y)
     np.testing.assert_allclose(model.loo_residuals(), expected.loo_residuals(), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("coding", ["onehot", "pm1", "rescaled", (5, 3.0), (1, 2.0)])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("rule", [{"exponent": 2.5}, {"exponent": 1.5, "n_neighbors": 5}])
+def test_scores_are_averages_of_the_coded_targets(rule, n_classes, coding, rng):
+    """Column by column, what a regressor makes of targets in that coding and its weights."""
+    X, y = rng.normal(size=(60, 2)), rng.integers(n_classes, size=60)
+    X[50:] = X[:10]  # equal samples, some of several classes
+    Q = rng.normal(size=(20, 2))
+    high, low, k = {"onehot": (1, 0, 1), "pm1": (1, -1, 1), "rescaled": (1, 0, 1)}.get(
+        coding, (coding[-1], 0, coding[0])
+    )
+    scores, residuals = np.empty((20, n_classes)), np.empty((60, n_classes))
+    for column in range(n_classes):
+        own = y == column
+        targets, weights = np.where(own, high, low), np.where(own, k, 1.0)
+        regressor = SingularKernelRegressor(**rule).fit(X, targets, sample_weight=weights)
+        scores[:, column], residuals[:, column] = regressor.predict(Q), regressor.loo_residuals()
+    model = SingularKernelClassifier(target_coding=coding, **rule).fit(X, y)
+    if n_classes == 2:
+        scores = scores[:, 1] - scores[:, 0]
+        if k == 1:
+            # One column, with targets from -high to high.
+            wider = 2 * high / (high - low)
+            scores, residuals = wider * scores / 2, wider * residuals[:, 1:]
+    np.testing.assert_allclose(model.decision_function(Q), scores, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(model.loo_residuals(), residuals, rtol=0, atol=1e-12)
+    plain = SingularKernelClassifier(**rule).fit(X, y)
+    np.testing.assert_array_equal(model.predict(Q), plain.predict(Q))
+    np.testing.assert_array_equal(model.predict_proba(Q), plain.predict_proba(Q))
+
+
+@pytest.mark.parametrize("bad", ["binary", (0.5, 1), None])
+def test_a_wrong_coding_is_refused_before_any_work(bad):
+    with pytest.raises((TypeError, ValueError), match="target_coding"):
+        SingularKernelClassifier(target_coding=bad).fit([[0.0], [1.0]], [0, 1])

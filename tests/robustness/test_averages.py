@@ -13,7 +13,7 @@ from skoverparam import (
     SingularKernelRegressor,
 )
 
-_ABOUT = r"\b(X|y|exponent|n_neighbors|radius|weight|algorithm|sample_weight|max_dim|classes)\b"
+_ABOUT = r"\b(X|y|exponent|n_neighbors|radius|weight|algorithm|sample_weight|max_dim|classes|target_coding)\b"
 
 
 @st.composite
@@ -37,6 +37,10 @@ def rules(draw):
 @st.composite
 def simplices(draw):
     return {"max_dim": draw(st.integers(-1, 6))}
+
+
+def codings():
+    return st.sampled_from(["onehot", "pm1", "rescaled", (5.0, 2.0), (1e200, 1e3), ("k", 2)])
 
 
 @st.composite
@@ -117,6 +121,13 @@ def check_classifier(model, X, y, rng):
         assert model.interpolates_ == agree
         if agree:
             np.testing.assert_array_equal(model.predict(X), y)
+        scores, slack = model.decision_function(Q), 1e-6 if X.dtype == np.float32 else 1e-12
+        assert np.isfinite(scores).all()
+        if scores.ndim == 1:
+            assert (scores[chosen == model.classes_[0]] <= 0).all()
+        else:
+            own = scores[np.arange(len(Q)), np.searchsorted(model.classes_, chosen)]
+            assert (own >= scores.max(1) - slack * np.abs(scores).max()).all()
 
 
 @given(clouds(), st.data(), rules())
@@ -129,8 +140,8 @@ def test_singular_kernels_of_numbers(cloud, data, parameters):
 @given(clouds(), st.data(), rules())
 def test_singular_kernels_of_classes(cloud, data, parameters):
     X, rng = cloud
-    y = data.draw(labels(len(X)))
-    check_classifier(SingularKernelClassifier(**parameters), X, y, rng)
+    y, coding = data.draw(labels(len(X))), data.draw(codings())
+    check_classifier(SingularKernelClassifier(target_coding=coding, **parameters), X, y, rng)
 
 
 @given(clouds(), st.data(), simplices())
@@ -143,8 +154,8 @@ def test_simplices_of_numbers(cloud, data, parameters):
 @given(clouds(), st.data(), simplices())
 def test_simplices_of_classes(cloud, data, parameters):
     X, rng = cloud
-    y = data.draw(labels(len(X)))
-    check_classifier(SimplicialClassifier(**parameters), X, y, rng)
+    y, coding = data.draw(labels(len(X))), data.draw(codings())
+    check_classifier(SimplicialClassifier(target_coding=coding, **parameters), X, y, rng)
 
 
 @given(shapes(max_features=5), st.data(), st.sampled_from([0, 8]))
