@@ -206,7 +206,8 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
             low=0,
             boundaries="neither",
         )
-        self._kernel_of(None, 1.0)
+        # Refuses parameters that this kernel makes no use of, too.
+        RadialKernel("laplace", 1.0, self.exponent, self.p_norm, self.nu)
         check_auto(self.ridge, "ridge", check_number, words=("loo",), low=0)
         check_option(self.solver, "solver", ("auto", *SOLVERS))
         if self.ridge == "loo" and self.solver not in ("auto", "eigh"):

@@ -70,18 +70,16 @@ class RadialKernel:
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
             raise ValueError(f"profile must be one of {PROFILES}, got {self.profile!r}.")
-        _check_positive("bandwidth", self.bandwidth)
-        if self.profile == "exponential":
-            _check_positive("p_norm", self.p_norm)
-            _check_positive("exponent", self.exponent)
-            if not self.exponent <= self.p_norm <= 2:
-                raise ValueError(
-                    "exponent and p_norm must be 0 < exponent <= p_norm <= 2, or the kernel is "
-                    f"not positive definite; got exponent={self.exponent!r} and "
-                    f"p_norm={self.p_norm!r}."
-                )
-        if self.profile == "matern":
-            _check_nu(self.nu)
+        # Also those that the profile makes no use of: a mistake is a mistake.
+        for name in ("bandwidth", "p_norm", "exponent"):
+            _check_positive(name, getattr(self, name))
+        if not self.exponent <= self.p_norm <= 2:
+            raise ValueError(
+                "exponent and p_norm must be 0 < exponent <= p_norm <= 2, or the kernel is "
+                f"not positive definite; got exponent={self.exponent!r} and "
+                f"p_norm={self.p_norm!r}."
+            )
+        _check_nu(self.nu)
 
     def __call__(self, X: Tensor, Z: Tensor | None = None) -> Tensor:
         """Return the (n, m) kernel values."""

@@ -139,6 +139,54 @@ def test_leave_one_out(t, ridge, solver):
     np.testing.assert_allclose(found, refits(clone(model), X, y, weights), atol=1e-10)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_leave_one_out_of_a_kernel_of_low_rank(weighted):
+    """Lines through a cloud: every fit to the others has a least norm of its own."""
+    X, y = draw(25, 2)
+    weights = np.random.default_rng(1).uniform(0.5, 2, len(X)) if weighted else None
+    model = Regressor(kernel=lambda A, B: 1 + A @ B.T, solver="eigh")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = model.fit(X, y, weights).loo_residuals_
+        expected = refits(clone(model), X, y, weights)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_leave_one_out_where_the_rank_fades():
+    """A smooth kernel, singular to rounding: what is cut off differs between fits, a little."""
+    X = np.random.default_rng(0).uniform(-1, 1, size=(20, 1))
+    y = np.sin(3 * X[:, 0])
+    model = Regressor(kernel="gaussian", bandwidth=5.0, solver="eigh")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = model.fit(X, y).loo_residuals_
+        expected = refits(clone(model), X, y)
+    assert np.linalg.norm(found - expected) < 0.5 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "eigh", "pcg", "eigenpro"])
+@pytest.mark.parametrize("ridge", [1e-300, 1e-20])
+def test_a_ridge_lost_in_rounding_errors_is_none(solver, ridge):
+    """Contradicting targets over such a ridge would be 1e300, and their sums noise."""
+    X = np.vstack([np.zeros((4, 2)), np.eye(2)]).astype(np.float32)
+    y = np.array([1.0, -1.0, 3.0, 0.0, 2.0, 5.0])
+    model = Regressor(ridge=ridge, solver=solver)
+    with pytest.warns(ConvergenceWarning, match="not to 0.0001"):
+        model.fit(X, y)
+    predicted = model.predict(X)
+    assert np.abs(model.dual_coef_).max() < 1e4
+    # As far as the targets allow, up to the precision of the answer.
+    if solver in ("cholesky", "eigh"):
+        np.testing.assert_allclose(predicted[:4], 0.75, rtol=1e-6)
+        np.testing.assert_allclose(predicted[4:], y[4:], rtol=1e-6)
+        missed = np.linalg.norm(y[:4] - 0.75) / np.linalg.norm(y)
+        np.testing.assert_allclose(model.residual_, missed, rtol=1e-9)
+    classes = Classifier(kernel="ntk", ridge=ridge, solver=solver)
+    with pytest.warns(ConvergenceWarning):
+        classes.fit(X, ["a", "b", "b", "a", "b", "c"])
+    assert np.abs(classes.decision_function(X)).max() < 2
+
+
 def test_leave_one_out_of_equal_and_weightless_samples():
     X, y = draw(30)
     X[[5, 9]] = X[2]
@@ -285,6 +333,12 @@ def test_restricted_centers():
         ({"bandwidth": "mean"}, ValueError, "bandwidth must be 'median'"),
         ({"kernel": "matern", "nu": 1.0}, ValueError, "nu must be a half-integer"),
         ({"kernel": "exponential", "exponent": 2.0, "p_norm": 1.0}, ValueError, "exponent"),
+        # No kernel makes use of these, but for one: they are checked all the same.
+        ({"nu": -1.5}, ValueError, "nu must be a half-integer"),
+        ({"nu": "1.5"}, TypeError, "nu must be a number"),
+        ({"kernel": "gaussian", "exponent": -1.0}, ValueError, "exponent must be positive"),
+        ({"kernel": "ntk", "p_norm": "2"}, TypeError, "p_norm must be a number"),
+        ({"kernel": laplace, "p_norm": 3.0}, ValueError, "exponent <= p_norm <= 2"),
         ({"ridge": -1}, ValueError, "ridge"),
         ({"ridge": "cv"}, ValueError, "ridge must be 'loo'"),
         ({"ridge": "loo", "solver": "pcg"}, ValueError, "ridge='loo'"),

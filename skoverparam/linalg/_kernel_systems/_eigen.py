@@ -57,11 +57,19 @@ class KernelEigen:
         return cls(values, vectors, weights)
 
     def kept(self, ridge: float) -> Tensor:
-        """Which eigenvalues count: with a ridge all, without one those above rounding errors."""
-        if ridge > 0:
+        """Which eigenvalues count: all with a ridge that is no rounding error of the largest.
+
+        Else those above rounding errors: what such a ridge divides is noise.
+        """
+        eps = torch.finfo(self.values.dtype).eps
+        largest = float(self.values[-1])
+        if ridge > eps * largest:
             return torch.ones_like(self.values, dtype=torch.bool)
-        floor = torch.finfo(self.values.dtype).eps * len(self.values) * float(self.values[-1])
-        return self.values > floor
+        return self.values > self._floor()
+
+    def _floor(self) -> float:
+        eps = torch.finfo(self.values.dtype).eps
+        return eps * len(self.values) * float(self.values[-1])
 
     def filters(self, ridge: float) -> Tensor:
         """``1 / (values + ridge)``, zero where an eigenvalue does not count."""
@@ -81,6 +89,29 @@ class KernelEigen:
         rows = self.vectors.split(_SLAB)
         found = torch.cat([part.square() @ filters for part in rows])
         return found if self.weights is None else self.weights * found
+
+    def left_out(self, Y: Tensor, coef: Tensor, ridge: float) -> Tensor:
+        """Targets minus leave-one-out predictions, for the solution of a ridge.
+
+        Where eigenvalues do not count, every fit without a point may have its own least norm: all
+        are the limit of a ridge that vanishes, and here it is as small as rounding allows.
+        """
+        inverse = self.inverse_diagonals([ridge])
+        lost = ~self.kept(ridge)
+        if bool(lost.any()):
+            vectors = self.vectors[:, lost]
+            share = vectors.square().sum(1, keepdim=True)
+            missed = vectors @ (
+                vectors.T @ (Y if self.weights is None else self.weights.sqrt() * Y)
+            )
+            # Of points that these directions do not touch, they say nothing.
+            touched = share > torch.finfo(share.dtype).eps * len(share)
+            share, missed = (torch.where(touched, one, 0.0) for one in (share, missed))
+            if self.weights is not None:
+                share, missed = self.weights * share, self.weights.sqrt() * missed
+            floor = self._floor() or 1.0
+            inverse, coef = inverse + share / floor, coef + missed / floor
+        return loo_residuals(coef, inverse)
 
     def condition(self, ridge: float) -> float:
         """Condition number of what counts of ``W^1/2 K W^1/2 + ridge I``."""
@@ -103,15 +134,14 @@ class KernelEigen:
     def solved(self, system: KernelSystem, options: SolverOptions) -> SolverStep:
         """Solve a system with these eigenvectors."""
         coef = self.solve(system.targets, system.ridge)
-        loo = None
-        if options.loo:
-            loo = loo_residuals(coef, self.inverse_diagonals([system.ridge]))
+        loo = self.left_out(system.targets, coef, system.ridge) if options.loo else None
         kept = self.kept(system.ridge)
         remark = ""
         if not bool(kept.all()):
+            remedy = "larger ridge" if system.ridge > 0 else "ridge"
             remark = (
                 f"The kernel matrix has numerical rank {int(kept.sum())} of {len(kept)}: the "
-                "solution of smallest norm on its range. A ridge avoids it."
+                f"solution of smallest norm on its range. A {remedy} avoids it."
             )
         return SolverStep(
             coef,

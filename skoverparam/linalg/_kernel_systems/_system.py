@@ -39,12 +39,19 @@ class KernelSystem:
     weights: Tensor | None = None
 
     def shift(self) -> Tensor | None:
-        """``ridge W^-1``, of shape (n, 1) or (n, c); None if there is no ridge."""
+        """``ridge W^-1``, of shape (n, 1) or (n, c); None if there is no ridge.
+
+        One that is lost in rounding errors of K's diagonal is none: what it says of contradicting
+        targets would be their noise over it.
+        """
         if self.ridge == 0:
             return None
         if self.weights is None:
-            return torch.full_like(self.targets[:, :1], self.ridge)
-        return self.ridge / self.weights
+            shift = torch.full_like(self.targets[:, :1], self.ridge)
+        else:
+            shift = self.ridge / self.weights
+        unit = torch.finfo(shift.dtype).eps * float(self.matrix.diagonal().mean())
+        return shift if float(shift.max()) > unit else None
 
     def residual(self, coef: Tensor) -> Tensor:
         """``Y - (K + ridge W^-1) A`` in float64, by entries of K computed in float64."""
