@@ -15,6 +15,7 @@ from skoverparam._labels import cross_labels, decode_labels
 from skoverparam._params import check_flag, check_integer, check_number, check_option
 from skoverparam._steps import run_steps
 from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
+from skoverparam.linalg._units import holds
 from skoverparam.margins._constraints import Points
 from skoverparam.margins._max_margin import Settings, max_margin_steps
 
@@ -380,6 +381,14 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
         width = n_features * (n_classes - 1 if coding == "simplex" else 1)
         return 3 * 8 * count * width, f"{count} constraints of {width} coefficients", avoidable
 
+    def _check_held(self, passage, what, relative, exact):
+        """Check that the precision of X holds the coefficients of every class."""
+        if not holds(passage.dtype, exact.T, relative.T):
+            raise ValueError(
+                f"{what} is of a size at which {passage.dtype} cannot hold the coefficients, "
+                f"which reach {float(exact.abs().max()):.3g}: scale it."
+            )
+
     def _points(self, passage, X):
         if callable(self.kernel):
             return Points(K=self._kernel_values(passage, X, X))
@@ -441,19 +450,21 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
     def _attributes(self, passage, X, solution):
         """Collect the fitted attributes that a solution amounts to."""
         support = (solution.dual != 0).any(0).nonzero()[:, 0]
-        dual = solution.dual[:, support]
+        dual, unit = solution.dual[:, support], solution.unit
         kept = {
             "intercept_": solution.intercept.to(passage.dtype),
             "support_": support,
-            "dual_coef_": dual.to(passage.dtype),
+            "dual_coef_": (dual / unit / unit).to(passage.dtype),
         }
         if callable(self.kernel):
             kept["support_vectors_"] = passage.tensor(X)[support]
+            self._check_held(passage, "The kernel", dual, dual / unit / unit)
         else:
             coef = solution.coef
             if coef is None:
-                coef = dual @ passage.tensor(X)[support].double()
-            kept["coef_"] = coef.to(passage.dtype)
+                coef = dual @ (passage.tensor(X)[support].double() / unit)
+            kept["coef_"] = (coef / unit).to(passage.dtype)
+            self._check_held(passage, "X", coef, coef / unit)
         if solution.certificate is not None:
             kept["certificate_"] = solution.certificate.to(passage.dtype)
         return (

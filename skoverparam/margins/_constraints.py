@@ -169,6 +169,14 @@ class Constraints:
         F = self.at_points(self.points.features)
         return (F[:, :, None] * self.codes[:, None, :]).flatten(1)
 
+    def lifted(self, theta: Tensor) -> Tensor:
+        """Coefficients W of the features, (d, q), from those of :meth:`features`, (r q,)."""
+        assert self.points.X is not None
+        X, reduced = self.points.X, theta.reshape(-1, self.codes.shape[1])
+        if X.shape[1] <= len(X):
+            return reduced
+        return torch.linalg.qr(X.T).Q @ reduced
+
 
 class Candidate(NamedTuple):
     """What a solver proposes.

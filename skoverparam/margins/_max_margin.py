@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from skoverparam.linalg._units import units_of
 from skoverparam.margins._codes import between_corners, one_against_rest, simplex_codes
 from skoverparam.margins._constraints import Constraints, Points
 from skoverparam.margins._hard_margin import hard_margin
@@ -20,6 +21,8 @@ from skoverparam.margins._soft_margin import soft_margin
 _ON_MARGIN = 1e-6
 # Steps in which every problem that we met was solved.
 _ENOUGH = 10_000
+# Weights of violations beyond these, of points of about unit size, mean all or nothing.
+_WEIGHTS = (1e-290, 1e290)
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,15 @@ class MaxMargin(NamedTuple):
     Attributes
     ----------
     dual : Tensor of shape (m, n)
-        Coefficients of the points; m is 1 for two classes, else their number.
+        Coefficients of the points divided by `unit`, twice; m is 1 for two classes, else their
+        number.
 
     intercept : Tensor of shape (m,)
         Intercepts, zero where there is none.
 
     coef : Tensor of shape (m, d) or None
-        Coefficients of the features, where they are known otherwise than as ``dual @ X``.
+        Coefficients of the features divided by `unit`, where they are known otherwise than from
+        `dual`.
 
     margin : float
         Smallest signed distance of a training point from its boundary.
@@ -94,6 +99,9 @@ class MaxMargin(NamedTuple):
     solver : str
         The route that led to the last solution.
 
+    unit : float
+        A power of two in which the points are of about unit size, and squares within range.
+
     loss, margin_ratio, cosine : float or None
         The path of gradient descent.
     """
@@ -108,6 +116,7 @@ class MaxMargin(NamedTuple):
     on_margin: bool
     n_iter: int
     solver: str
+    unit: float = 1.0
     loss: float | None = None
     margin_ratio: float | None = None
     cosine: float | None = None
@@ -152,10 +161,34 @@ def max_margin_steps(
     MaxMargin
         Once; with ``solver="gd"`` on separable points after every step of gradient descent.
     """
+    unit = _unit(points, constant=settings.solver == "gd" and settings.free)
+    if points.X is not None:
+        points = Points(X=points.X / unit)
+    else:
+        points = Points(K=points.like / unit / unit)
+    # Multiplied one by one: the square of a unit need not be a number.
+    low, high = _WEIGHTS
+    weight = min(max(settings.C * unit * unit, low), high)
+    for found in _steps(points, labels, n_classes, replace(settings, C=weight), 1 / unit):
+        yield found._replace(margin=found.margin * unit, unit=unit)
+
+
+def _unit(points: Points, *, constant: bool) -> float:
+    """Find the power of two next to the largest coordinate, or next to the largest norm."""
+    largest = points.like.abs().max().reshape(1, 1)
+    unit = float(units_of(largest if points.X is not None else largest.sqrt()))
+    # The constant feature is 1 whatever the unit of the others.
+    return max(unit, 1.0) if constant else unit
+
+
+def _steps(
+    points: Points, labels: Tensor, n_classes: int, settings: Settings, one: float
+) -> Iterator[MaxMargin]:
+    """Solve the problems of a classifier of points of about unit size."""
     descends = settings.solver == "gd"
     free = settings.free and not descends
     if descends and settings.free:
-        points = _with_constant(points)
+        points = _with_constant(points, one)
     elif free:
         points, means = _centered(points)
     if settings.coding == "simplex":
@@ -169,7 +202,7 @@ def max_margin_steps(
     parts = [_solved(problem, settings) for problem in problems]
     solution = _assembled(parts, corners, settings.free)
     if descends:
-        yield from _descent(points, problems, parts, solution, settings)
+        yield from _descent(points, problems, parts, solution, settings, one)
     elif free:
         yield _shifted(means, solution)
     else:
@@ -214,7 +247,7 @@ def _solved(problem: Constraints, settings: Settings) -> _Part:
     return _Part(
         dual=problem.coefficients(soft.weights).T,
         offset=soft.offset,
-        coef=None if points.X is None else problem.combination(soft.weights).T,
+        coef=None if points.X is None else problem.lifted(soft.theta).T,
         margin=float(soft.values.min()) / soft.norm if soft.norm > 0 else 0.0,
         gap=soft.gap,
         separable=found.separable,
@@ -259,10 +292,11 @@ def _descent(
     parts: list[_Part],
     solution: MaxMargin,
     settings: Settings,
+    one: float,
 ) -> Iterator[MaxMargin]:
     """Walk gradient descent towards the solutions, or stay with them if there is no margin."""
     if not solution.separable:
-        yield _constant_split(solution, settings.free)
+        yield _constant_split(solution, settings.free, one)
         return
     signs = torch.stack([problem.codes[:, 0] for problem in problems])
     margins = signs.new_tensor([part.margin for part in parts])
@@ -283,21 +317,26 @@ def _descent(
                 cosine=step.cosine,
             ),
             settings.free,
+            one,
         )
 
 
-def _constant_split(solution: MaxMargin, constant: bool) -> MaxMargin:
+def _constant_split(solution: MaxMargin, constant: bool, one: float) -> MaxMargin:
     """Read the intercept off: it is the coefficient of the constant feature."""
     # Coefficients would cost more than a step, and only the last ones are wanted.
-    intercept = solution.dual.sum(1) if constant else solution.intercept
-    return solution._replace(coef=None, intercept=intercept)
+    coef, intercept = None, solution.intercept
+    if constant and solution.coef is not None and solution.solver == "soft":
+        coef, intercept = solution.coef[:, :-1], solution.coef[:, -1] * one
+    elif constant:
+        intercept = solution.dual.sum(1) * one * one
+    return solution._replace(coef=coef, intercept=intercept)
 
 
-def _with_constant(points: Points) -> Points:
+def _with_constant(points: Points, one: float) -> Points:
     if points.X is not None:
-        return Points(X=torch.hstack([points.X, points.X.new_ones(len(points.X), 1)]))
+        return Points(X=torch.hstack([points.X, points.X.new_full((len(points.X), 1), one)]))
     assert points.K is not None
-    return Points(K=points.K + 1)
+    return Points(K=points.K + one * one)
 
 
 def _centered(points: Points) -> tuple[Points, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from skoverparam.margins._constraints import Constraints
 
+# Beyond this weight of the violations rounding errors of the matrix hide the ridge.
+_HIDDEN = 1e12
 # Newton's method ends after some ten steps: if so many in a row close no gap, rounding is left.
 _STALLED = 20
 
@@ -21,6 +24,10 @@ class SoftMargin(NamedTuple):
     ----------
     weights : Tensor of shape (N,)
         Multipliers ``2 C max(0, 1 - values)``.
+
+    theta : Tensor of shape (r q,)
+        Coefficients of the features of the constraints. Where violations weigh much, those that
+        the multipliers combine to are known less well: rounding errors of slacks weigh as much.
 
     offset : Tensor of shape (q,) or (0,)
         The intercept.
@@ -39,6 +46,7 @@ class SoftMargin(NamedTuple):
     """
 
     weights: Tensor
+    theta: Tensor
     offset: Tensor
     values: Tensor
     norm: float
@@ -91,10 +99,11 @@ def soft_margin(constraints: Constraints, C: float, *, tol: float, max_iter: int
         hessian = torch.diag(ridge) + 2 * C * (rows.T @ rows)
         # Without active rows nothing holds the intercept.
         hessian.diagonal()[r:] += 1e-12 * C * len(A)
-        direction = -torch.linalg.solve(hessian, gradient)
+        direction = -_solved(hessian, gradient)
         along = A @ direction
         step = _exact_step(x, direction, ridge, values, along, C)
-        x, values = x + step * direction, values + step * along
+        x = x + step * direction
+        values = A @ x
         gap = _gap(A, ridge, E, x, values, C)
         stalled = 0 if gap < best else stalled + 1
         best = min(best, gap)
@@ -102,7 +111,18 @@ def soft_margin(constraints: Constraints, C: float, *, tol: float, max_iter: int
             break
     slack = (1 - values).clamp(min=0)
     norm = float(torch.linalg.vector_norm(x[:r]))
-    return SoftMargin(2 * C * slack, x[r:], values, norm, gap, n_iter)
+    return SoftMargin(2 * C * slack, x[:r], x[r:], values, norm, gap, n_iter)
+
+
+def _solved(hessian: Tensor, gradient: Tensor) -> Tensor:
+    """Solve the Newton system; without the directions that only a hidden ridge could tell."""
+    diagonal = hessian.diagonal()
+    if float(diagonal.max()) < _HIDDEN:
+        return torch.linalg.solve(hessian, gradient)
+    # Columns of any size are told apart: the matrix is that of columns of unit length.
+    lengths = diagonal.sqrt()
+    scaled = hessian / lengths / lengths[:, None]
+    return torch.linalg.pinv(scaled, hermitian=True) @ (gradient / lengths) / lengths
 
 
 def _exact_step(
@@ -118,14 +138,21 @@ def _exact_step(
 
     if slope(1.0) <= 0 and abs(slope(1.0)) <= 1e-12 * abs(slope(0.0)):
         return 1.0
-    low, high = 0.0, 1.0
-    while slope(high) < 0 and high < 1e6:
-        low, high = high, 2 * high
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+    # Between its kinks, which may be any number of powers of ten apart, the slope is a line.
+    crossings = (1 - values) / along
+    ahead = crossings.isfinite() & (crossings > 0)
+    kinks: list[float] = crossings[ahead].sort().values.tolist()
+    first = bisect.bisect_left(kinks, 0.0, key=slope)
+    low = kinks[first - 1] if first else 0.0
+    high = kinks[first] if first < len(kinks) else max(2 * low, 2.0)
+    active = 1 - values - (low + (high - low) / 2) * along > 0
+    rise = quadratic + 2 * C * float(along[active] @ along[active])
+    fall = 2 * C * float((1 - values)[active] @ along[active]) - linear
+    root = fall / rise if rise > 0 else low
+    # Past the last kink the line goes on.
+    root = max(root, low) if first == len(kinks) else min(max(root, low), high)
     # A full step that is right to rounding ends the method.
-    return 1.0 if abs(high - 1) < 1e-9 else high
+    return 1.0 if abs(root - 1) < 1e-9 else root
 
 
 def _gap(A: Tensor, ridge: Tensor, E: Tensor, x: Tensor, values: Tensor, C: float) -> float:
@@ -139,4 +166,7 @@ def _gap(A: Tensor, ridge: Tensor, E: Tensor, x: Tensor, values: Tensor, C: floa
         a = (a - rows @ left).clamp(min=0)
     theta = (A.T @ a) * ridge
     dual = float(a.sum()) - float(theta @ theta) / 2 - float(a @ a) / (4 * C)
-    return max(0.0, 1 - dual / primal) if primal > 0 else 0.0
+    if primal == 0:
+        return 0.0
+    # Weights of zero are dual feasible, too, with the objective zero.
+    return max(0.0, 1 - dual / primal) if dual > 0 else 1.0

@@ -467,3 +467,54 @@ def test_dispatch_keeps_tensors(data, fitted):
     except RuntimeError as error:
         pytest.skip(f"array API dispatch is not available here: {error}")
     np.testing.assert_allclose(classifier.coef_.numpy(), fitted.coef_, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("n_features", [3, 60])
+@pytest.mark.parametrize("solver", ["auto", "gd"])
+@pytest.mark.parametrize("exponent", [480, -480])
+def test_points_in_other_units(n_features, solver, exponent):
+    """A power of two changes no digit of the margin, whatever its squares."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, n_features)), rng.integers(0, 2, 30)
+    options = {"solver": solver, "fit_intercept": False, "max_iter": 50}
+    one = MaxMarginClassifier(C=1e4, **options).fit(X, y)
+    C = np.ldexp(1e4, -2 * exponent)
+    other = MaxMarginClassifier(C=C, **options).fit(np.ldexp(X, exponent), y)
+    np.testing.assert_array_equal(other.coef_, np.ldexp(one.coef_, -exponent))
+    assert other.margin_ == np.ldexp(one.margin_, exponent)
+    assert other.duality_gap_ == one.duality_gap_
+    np.testing.assert_array_equal(other.support_, one.support_)
+
+
+def test_kernels_in_other_units():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 40)), rng.integers(0, 2, 20)
+
+    def kernel_of(exponent):
+        return lambda X, Z: np.ldexp(X @ Z.T, 2 * exponent)
+
+    one = MaxMarginClassifier(kernel=kernel_of(0)).fit(X, y)
+    other = MaxMarginClassifier(kernel=kernel_of(400)).fit(X, y)
+    np.testing.assert_array_equal(other.dual_coef_, np.ldexp(one.dual_coef_, -800))
+    np.testing.assert_array_equal(other.decision_function(X), one.decision_function(X))
+
+
+def test_coefficients_out_of_range_are_refused():
+    X, y = np.eye(4), np.array([0, 1, 0, 1])
+    with pytest.raises(ValueError, match="X is of a size at which torch.float64 cannot hold"):
+        MaxMarginClassifier().fit(1e-310 * X, y)
+    with pytest.raises(ValueError, match="The kernel is of a size at which torch.float32"):
+        MaxMarginClassifier(kernel=lambda X, Z: 1e-42 * (X @ Z.T).astype(float)).fit(
+            X.astype(np.float32), y
+        )
+
+
+def test_a_soft_margin_of_heavy_violations_is_that_of_its_scores():
+    """The classifier is the same whether points or violations grow."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 3)), rng.integers(0, 2, 30)
+    one = MaxMarginClassifier(C=1e18, tol=1e-4).fit(X, y)
+    other = MaxMarginClassifier(C=1e6, tol=1e-4).fit(1e6 * X, y)
+    np.testing.assert_allclose(1e6 * other.coef_, one.coef_, rtol=1e-9)
+    distances = np.where(y == 1, 1, -1) * other.decision_function(1e6 * X)
+    assert other.margin_ == pytest.approx(distances.min() / np.linalg.norm(other.coef_))

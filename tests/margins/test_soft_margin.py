@@ -99,3 +99,37 @@ def test_a_gap_that_rounding_leaves_ends_the_method():
     problem = Constraints(Points(X=1e12 * X), y[:, None], None, True)
     found = soft_margin(problem, 1e6, tol=1e-300, max_iter=100_000)
     assert found.n_iter < 200
+
+
+def test_the_exact_step_whatever_lies_between_the_kinks():
+    # One point is 134 orders of magnitude farther out than the others, on the wrong side of them.
+    X = torch.tensor([[-1.0], [1e-134], [1e-134]]).double()
+    _, found = solve(X, torch.tensor([-1.0, 1.0, -1.0]).double(), 1e290, free=False)
+    assert found.theta.tolist() == pytest.approx([1.0], rel=1e-12)
+    assert found.values.tolist() == pytest.approx([1.0, 1e-134, -1e-134], rel=1e-12)
+    assert found.gap <= 1.0
+
+
+@pytest.mark.parametrize("d", [4, 200])
+def test_coefficients_where_violations_weigh_much(d):
+    """All but interpolated, or least squares: known without the weights, which cancel."""
+    X, y = overlapping(d=d)
+    problem, found = solve(X, y, 1e18, free=False)
+    w = problem.lifted(found.theta)[:, 0]
+    torch.testing.assert_close(X @ w * y, found.values, rtol=0, atol=1e-9)
+    if d > len(X):
+        # Not all of the labels need be met, but none may be missed.
+        assert float(found.values.min()) >= 1 - 1e-6
+    else:
+        active = found.values < 1
+        expected = torch.linalg.lstsq(X[active], y[active][:, None]).solution[:, 0]
+        torch.testing.assert_close(w, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("C", [1e13, 1e200, 1e290])
+def test_equal_columns_where_violations_weigh_much(C):
+    X, y = overlapping()
+    _, one = solve(X[:, :1], y, C, free=True)
+    _, both = solve(X[:, [0, 0]], y, C, free=True)
+    torch.testing.assert_close(both.values, one.values, rtol=0, atol=1e-9)
+    torch.testing.assert_close(both.theta, one.theta.expand(2) / 2, rtol=1e-9, atol=0)
