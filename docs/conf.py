@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import torch
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401  # the gallery links to it
 
 import skoverparam
 
@@ -41,39 +42,82 @@ exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 # The change log also links to files outside the documentation.
-suppress_warnings = ["myst.xref_missing"]
+# A template takes a function, which is nothing to be cached.
+suppress_warnings = ["myst.xref_missing", "config.cache"]
 
 # The build needs no network. To link into the manuals of numpy, scikit-learn and torch, map
 # their inventories here, on a machine that reaches them.
 intersphinx_mapping = {}
 
 autosummary_generate = True
+templates_path = ["_templates"]
 autodoc_typehints = "none"  # numpydoc's Parameters say it better
-numpydoc_show_class_members = True
-numpydoc_class_members_toctree = False
-# Of an estimator's members, show its own and those of scikit-learn that it takes over.
-numpydoc_show_inherited_class_members = True
+numpydoc_show_class_members = False  # the template of a class describes its methods in full
+
+
+def described_methods(module, name):
+    """List the public methods of a class that are ours or scikit-learn's, not those of torch."""
+    cls = getattr(importlib.import_module(module), name)
+    for method in dir(cls):
+        owner = next((base for base in cls.__mro__ if method in vars(base)), object)
+        routing = re.fullmatch("get_metadata_routing|set_.+_request", method)
+        if (
+            owner.__module__.startswith(("skoverparam", "sklearn"))
+            and inspect.isroutine(getattr(cls, method))
+            and not method.startswith("_")
+            and not routing
+        ):
+            yield method
+
+
+autosummary_context = {"described_methods": described_methods}
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skoverparam"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
 }
-html_sidebars = {"index": [], "install": [], "architecture": [], "benchmarks": []}
+# Pages that stand alone: no list of neighbors beside them.
+_ALONE = (
+    "index",
+    "install",
+    "tour",
+    "papers",
+    "extending",
+    "changelog",
+    "architecture",
+    "benchmarks",
+)
+html_sidebars = {page: [] for page in _ALONE}
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
+SECTIONS = (
+    "matrices",
+    "images",
+    "linear",
+    "interpolation",
+    "networks",
+    "inspection",
+    "descents",
+    "machines",
+)
+
 # Examples are the test of the gallery: one that fails or warns ends the build.
-if any(EXAMPLES.glob("plot_*.py")):
+if any(EXAMPLES.rglob("plot_*.py")):
     extensions.append("sphinx_gallery.gen_gallery")
     sphinx_gallery_conf = {
         "examples_dirs": str(EXAMPLES),
         "gallery_dirs": "auto_examples",
         "filename_pattern": r"/plot_",
         "ignore_pattern": r"__init__\.py|demo\.py",
+        # Sections in the order of the user guide.
+        "subsection_order": [f"../examples/{section}" for section in SECTIONS],
         "within_subsection_order": "FileNameSortKey",
         "doc_module": ("skoverparam",),
         "backreferences_dir": "generated/backreferences",

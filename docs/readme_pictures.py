@@ -12,26 +12,27 @@ from PIL import Image
 DOCS = Path(__file__).parent
 WIDTH, HEIGHT, COLORS = 720, 300, 128
 
-# What it is called: which picture of which example.
+# What it is called: section and name of an example, and which of its pictures.
 PICTURES = {
-    "matrix": ("drug_responses", 2),
-    "image": ("image_completion", 1),
-    "descent": ("triple_descent", 1),
-    "margin": ("support_vectors", 1),
-    "noise": ("noisy_labels", 1),
-    "transition": ("phase_transition", 1),
-    "square_loss": ("square_loss_digits", 1),
-    "collapse": ("neural_collapse", 1),
-    "linearity": ("transition_to_linearity", 3),
-    "mirrors": ("mirrors", 1),
+    "matrix": ("matrices", "drug_responses", 2),
+    "image": ("images", "image_completion", 1),
+    "descent": ("linear", "triple_descent", 1),
+    "margin": ("linear", "support_vectors", 1),
+    "noise": ("interpolation", "noisy_labels", 1),
+    "transition": ("networks", "phase_transition", 1),
+    "square_loss": ("networks", "square_loss_digits", 1),
+    "collapse": ("inspection", "neural_collapse", 1),
+    "linearity": ("inspection", "transition_to_linearity", 3),
+    "mirrors": ("descents", "mirrors", 1),
 }
 
 
 def main():
     target = DOCS / "images"
     target.mkdir(exist_ok=True)
-    for name, (example, number) in PICTURES.items():
-        source = DOCS / f"auto_examples/images/sphx_glr_plot_{example}_{number:03d}.png"
+    for name, (section, example, number) in PICTURES.items():
+        picture = f"sphx_glr_plot_{example}_{number:03d}.png"
+        source = DOCS / "auto_examples" / section / "images" / picture
         with Image.open(source) as image:
             white = Image.new("RGB", image.size, "white")
             white.paste(image, mask=image.getchannel("A") if "A" in image.mode else None)

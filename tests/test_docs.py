@@ -125,7 +125,7 @@ ROLES = re.compile(r":(?:class|func|meth|mod|attr|data|exc):`[^`<]*?<?~?!?(skove
 
 def test_references_to_our_names_lead_somewhere():
     """Sphinx prints a wrong reference as plain text and says nothing."""
-    pages = [*DOCS.rglob("*.rst"), *(ROOT / "examples").glob("*.py")]
+    pages = [*DOCS.rglob("*.rst"), *(ROOT / "examples").rglob("*.py")]
     pages = [
         page for page in pages if not {"auto_examples", "generated", "_build"} & {*page.parts}
     ]

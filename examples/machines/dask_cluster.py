@@ -8,7 +8,7 @@ this machine; with ``Client("tcp://scheduler:8786")`` in place of the local clus
 many. This page is not run when the documentation is built. Run it yourself::
 
     pip install "skoverparam[distributed]"
-    python examples/dask_cluster.py
+    python examples/machines/dask_cluster.py
 """
 
 # %%
