@@ -60,12 +60,13 @@ class Merged(NamedTuple):
     group: Tensor
 
 
-def merge(X: Tensor, Y: Tensor, weights: Tensor) -> Merged:
+def merge(X: Tensor, Y: Tensor, weights: Tensor, *, seen: Tensor | None = None) -> Merged:
     """Average the targets (n, t) of equal rows of X (n, d), with weights (n,) that are positive.
 
-    Equal targets are not averaged but kept, so that they come back to the last digit.
+    Equal targets are not averaged but kept, so that they come back to the last digit. `seen` are
+    the rows in the units of those who see no difference below; None is X.
     """
-    first, group = distinct_rows(X)
+    first, group = distinct_rows(X if seen is None else seen)
     if len(first) == len(X):
         return Merged(X, Y, weights, group)
     mass = weights.new_zeros(len(first)).index_add_(0, group, weights)
@@ -142,15 +143,31 @@ class Cloud:
     ----------
     X : Tensor of shape (n, d)
         The points, in float64.
+
+    given : torch.dtype, default=torch.float64
+        The type that their coordinates had before, and were rounded to.
+
+    Attributes
+    ----------
+    X : Tensor of shape (n, d)
+        The points in units in which the cloud is of size one.
+
+    center, centered : Tensor of shape (d,) and (n, d)
+        Their mean, and what remains.
+
+    rounding : float
+        Size of the rounding errors of coordinates, in these units.
     """
 
-    def __init__(self, X: Tensor) -> None:
+    def __init__(self, X: Tensor, *, given: torch.dtype = torch.float64) -> None:
         # Powers of two: units change, digits do not.
         self._exponents = [_power_of_two(X)]
         X = _scaled(X, self._exponents)
-        spread = X - X.mean(0)
-        self._exponents.append(_power_of_two(spread))
+        # Around the middle and not the mean: points that come twice change no unit.
+        low, high = X.aminmax(dim=0)
+        self._exponents.append(_power_of_two(X - (low + high) / 2))
         self.X = _scaled(X, self._exponents[1:])
+        self.rounding = torch.finfo(given).eps * float(self.X.abs().max())
         self.center = self.X.mean(0)
         self.centered = self.X - self.center
         self._squares = self.centered.square().sum(1)

@@ -17,7 +17,7 @@ from skoverparam.averages._points import Cloud
 from skoverparam.averages._simplex_search import FOUND, OUTSIDE, UNDECIDED, search_simplices
 
 # Relative to the size of the cloud: singular values below count as zero, and queries that far
-# from the plane of the points as being in it.
+# from the plane of the points as being in it; or what rounding makes of points in a plane.
 _FLAT = 1e-10
 _INSIDE = 1e-11
 
@@ -28,11 +28,13 @@ _SIMPLICES_PER_POINT = (2.0, 6.8, 31.8, 187.0, 1300.0, 1.05e4, 9.5e4)
 class Hull(NamedTuple):
     """Coordinates in the smallest plane that holds all points.
 
-    ``origin`` (d,); ``axes`` (d, r), orthonormal, or None if r = d and coordinates are kept.
+    ``origin`` (d,); ``axes`` (d, r), orthonormal, or None if r = d and coordinates are kept;
+    ``thickness``, the distance up to which a point counts as being in the plane.
     """
 
     origin: Tensor
     axes: Tensor | None
+    thickness: float
 
     def coordinates(self, Q: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates (q, r) of queries (q, d), and which of them (q,) are in the plane."""
@@ -42,7 +44,7 @@ class Hull(NamedTuple):
         inside = away @ self.axes
         off = (away - inside @ self.axes.T).abs()
         # Of coordinates of cloud size one.
-        return inside, (off <= _FLAT * (1 + away.abs().amax(1, keepdim=True))).all(1)
+        return inside, (off <= self.thickness * (1 + away.abs().amax(1, keepdim=True))).all(1)
 
 
 def nearest_of(cloud: Cloud, Q: Tensor, candidates: Tensor, *, skip: int = 0) -> Tensor:
@@ -53,11 +55,15 @@ def nearest_of(cloud: Cloud, Q: Tensor, candidates: Tensor, *, skip: int = 0) ->
 
 def hull_of(cloud: Cloud) -> Hull:
     """Find the plane of a cloud."""
-    singular_values, axes = torch.linalg.svd(cloud.centered, full_matrices=False)[1:]
-    rank = int((singular_values > _FLAT * singular_values[0]).sum())
-    if rank == cloud.X.shape[1]:
-        return Hull(cloud.center, None)
-    return Hull(cloud.center, axes[:rank].T)
+    n, d = cloud.X.shape
+    # The center was rounded like a point: what that leaves in all of them is no direction.
+    centered = cloud.centered - cloud.centered.mean(0)
+    singular_values, axes = torch.linalg.svd(centered, full_matrices=False)[1:]
+    # A matrix of independent rounding errors, each up to half of one, has no larger norm.
+    noise = 0.5 * cloud.rounding * (n**0.5 + d**0.5)
+    rank = int((singular_values > max(_FLAT * float(singular_values[0]), noise)).sum())
+    thickness = max(_FLAT, 2 * cloud.rounding * d**0.5)
+    return Hull(cloud.center, None if rank == d else axes[:rank].T, thickness)
 
 
 class Triangulation(NamedTuple):

@@ -16,6 +16,8 @@ from skoverparam.estimators._columns import are_met
 
 # Up to that many features a tree finds neighbors faster than a product of matrices.
 _TREE_FEATURES = 15
+# In units of the cloud: squares of smaller distances lose digits, or are zero.
+_SQUARES_VANISH = 1e-140
 
 
 class PointAverage(DocumentedEstimator):
@@ -40,8 +42,9 @@ class PointAverage(DocumentedEstimator):
         weights = weights / weights.max()
         kept = weights > 0
         X, Y, weights = passage.tensor(X).double()[kept], Y[kept], weights[kept]
-        merged = merge(X, Y, weights)
-        cloud = Cloud(merged.X)
+        # Points whose difference is no number in units of the cloud are one point.
+        merged = merge(X, Y, weights, seen=Cloud(X).X)
+        cloud = Cloud(merged.X, given=passage.dtype)
         self._search = _tree(cloud, self.algorithm) if passage.device.type == "cpu" else None
         self._prepare(passage, cloud)
         self.n_points_ = len(cloud)
@@ -53,7 +56,8 @@ class PointAverage(DocumentedEstimator):
         self.interpolates_ = are_met(merged.values[merged.group] - Y, Y)
 
     def _cloud(self, passage):
-        return Cloud(passage.tensor(self._points).double())
+        points = passage.tensor(self._points)
+        return Cloud(points.double(), given=points.dtype)
 
     def _nearest(self, passage, cloud, Q, count):
         """Find points close to queries Q, (q, count), by the tree if there is one."""
@@ -61,7 +65,12 @@ class PointAverage(DocumentedEstimator):
             return search_all(cloud, Q, count)
         # Squares may not overflow; who is nearest from that far away makes no difference.
         near = to_numpy(Q.clamp(-1e100, 1e100))
-        return passage.tensor(self._search.kneighbors(near, count, return_distance=False))
+        distances, index = (passage.tensor(one) for one in self._search.kneighbors(near, count))
+        # Where all that were found are too close for squares, others may be closer.
+        blurred = (distances[:, -1] < _SQUARES_VANISH).nonzero()[:, 0]
+        if len(blurred):
+            index[blurred] = search_all(cloud, Q[blurred], count)
+        return index
 
     def _open(self, X, method):
         """Validate samples, and average the targets there."""

@@ -102,6 +102,31 @@ def test_flat_clouds(X):
     assert model.hull_dim_ <= 2
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e4, 1e8])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("r", "d"), [(1, 2), (1, 5), (2, 3), (3, 6)])
+def test_a_plane_far_from_the_origin(r, d, dtype, offset, rng):
+    """Rounding gives it a thickness, which is no dimension; single precision does so at once."""
+    offset = min(offset, 1e4) if dtype == np.float32 else offset
+    axes = np.linalg.qr(rng.normal(size=(d, r)))[0]
+    inner = rng.normal(size=(40, r))
+    X = (inner @ axes.T + offset).astype(dtype)
+    model = SimplicialRegressor().fit(X, inner[:, 0])
+    assert model.hull_dim_ == r
+    shares = rng.dirichlet(np.ones(40), size=20)
+    Q = (shares @ inner @ axes.T + offset).astype(dtype)
+    assert model.inside_hull(Q).all()
+    # Coordinates are known up to the rounding of the samples, over simplices of a tenth.
+    rounding = np.finfo(dtype).eps * (offset + 3)
+    np.testing.assert_allclose(
+        model.predict(Q), (shares @ inner)[:, 0], rtol=0, atol=50 * rounding
+    )
+    # A step out of the plane is seen, from a thousand rounding errors on.
+    normal = np.linalg.svd(axes.T)[2][-1]
+    away = (Q + max(1e3 * rounding, 1e-7) * normal).astype(dtype)
+    assert not model.inside_hull(away).any()
+
+
 def test_contradicting_samples_are_averaged(rng):
     X = rng.normal(size=(20, 2))
     X[1] = X[0]

@@ -76,6 +76,35 @@ def test_training_targets_come_back_exactly(rule, d, rng):
     assert (classifier.predict_proba(X).max(1) == 1).all()
 
 
+@pytest.mark.parametrize("algorithm", ["brute", "kd_tree", "ball_tree"])
+@pytest.mark.parametrize("d", [1, 3])
+def test_points_too_close_for_squares_are_not_confused(algorithm, d):
+    """Differences of 1e-300 beside others of one: squares are zero, and tell nothing apart."""
+    X = np.zeros((30, d))
+    X[:, 0] = np.r_[1.0, np.arange(29) * 1e-300]
+    y = np.arange(30.0)
+    for rule in ({"n_neighbors": 1}, {"n_neighbors": 3}, {"exponent": 2.0}):
+        model = SingularKernelRegressor(algorithm=algorithm, **rule).fit(X, y)
+        assert model.n_points_ == 30
+        np.testing.assert_array_equal(model.predict(X), y)
+    nearest = SingularKernelRegressor(algorithm=algorithm, n_neighbors=1).fit(X, y)
+    np.testing.assert_array_equal(nearest.predict(X[1:] + 4e-301 * np.eye(d)[0]), y[1:])
+
+
+def test_points_that_no_number_tells_apart_are_one():
+    """In units of the largest coordinate, less than the least number is nothing: certified."""
+    X = np.array([[1e150], [0.0], [1e-200], [-1e150]])
+    y = np.array([5.0, 1.0, 2.0, 3.0])
+    model = SingularKernelRegressor().fit(X, y)
+    assert model.n_points_ == 3
+    assert model.interpolates_ is False
+    np.testing.assert_array_equal(model.predict(X), [5.0, 1.5, 1.5, 3.0])
+    np.testing.assert_array_equal(model.loo_residuals()[1:3], [-1.0, 1.0])
+    classes = SingularKernelClassifier().fit(X, ["a", "b", "b", "c"])
+    assert classes.interpolates_ is True
+    np.testing.assert_array_equal(classes.predict(X), ["a", "b", "b", "c"])
+
+
 @pytest.mark.parametrize(("scale", "offset"), [(1e-200, 0), (1e300, 0), (1e-6, 1e8)])
 @pytest.mark.parametrize("rule", RULES[:5])
 def test_units_and_offsets_do_not_matter(rule, scale, offset, rng):
