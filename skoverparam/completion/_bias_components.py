@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from skoverparam.completion._entries import Entries
+from skoverparam.linalg._units import units_of
 
 _ROUNDS = 50
 # Stop when no variance changes by more than this share of itself.
@@ -71,8 +71,7 @@ def estimate_bias_components(entries: Entries) -> BiasComponents:
     known of many ids. ``O(n p)`` a round.
     """
     # In units of a power of two, which changes no digit, squares of the values are numbers.
-    largest = float(entries.values.abs().max())
-    unit = 2.0 ** min(max(math.frexp(largest)[1], -1000), 1000)
+    unit = float(units_of(entries.values))
     found = _estimate(entries._replace(values=entries.values / unit))
     return found._replace(mean=found.mean * unit, scale=found.scale * unit)
 

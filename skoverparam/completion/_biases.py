@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from skoverparam.linalg._units import units_of
+
 _ROUNDS = 15
 
 
@@ -47,7 +49,7 @@ def estimate_baseline(Y: Tensor, observed: Tensor) -> Baseline:
     observed : Tensor of shape (m, n), bool
         Which entries count.
     """
-    unit = _unit_of(Y * observed)
+    unit = units_of((Y * observed).flatten())
     Y = Y / unit
     W = observed.to(Y.dtype)
     center = (Y * W).sum() / W.sum().clamp_min(1)
@@ -68,7 +70,7 @@ def no_baseline(Y: Tensor, observed: Tensor) -> Baseline:
     squares within range.
     """
     zero = Y.new_zeros(())
-    scale = _unit_of(Y * observed).expand(Y.shape[1])
+    scale = units_of((Y * observed).flatten()).expand(Y.shape[1])
     return Baseline(zero, Y.new_zeros(len(Y)), Y.new_zeros(Y.shape[1]), scale)
 
 
@@ -76,12 +78,6 @@ def new_row_offsets(Y: Tensor, observed: Tensor, baseline: Baseline) -> Tensor:
     """Offsets of rows that were not in the training matrix, given its columns' offsets."""
     W = observed.to(Y.dtype)
     return _shrunken_means(Y - baseline.center - baseline.column, W, dim=1)
-
-
-def _unit_of(Y: Tensor) -> Tensor:
-    """Find the power of two next to the largest entry, so that squares stay within range."""
-    largest = Y.abs().max()
-    return torch.where(largest > 0, torch.exp2(torch.floor(torch.log2(largest))), 1)
 
 
 def _shrunken_means(values: Tensor, W: Tensor, dim: int) -> Tensor:

@@ -281,7 +281,8 @@ def completion_passes(
             noise=noise,
             dual=dual[0],
             residual=solution.residual[0],
-            amplitude=(Z * dual[0]).sum() / observed.sum(),
+            # Not negative if solved to the end, which a user may not have asked for.
+            amplitude=((Z * dual[0]).sum() / observed.sum()).clamp_min(0),
             n_iter=n_iter,
             jitter=solution.jitter,
         )
@@ -396,7 +397,8 @@ def _side(
     Q: Tensor, observed: Tensor, prior: Prior, rank: int | None, *, of_columns: bool
 ) -> tuple[Tensor, Tensor | None]:
     if prior.features is not None:
-        return given_features(prior.features.to(Q.dtype)), None
+        # Unit vectors fit into any precision, the user's numbers only into their own.
+        return given_features(prior.features).to(Q.dtype), None
     if prior.kind == "identity":
         return Q.new_zeros(len(Q), 0), None
     basis = leading_directions(Q, rank)

@@ -59,7 +59,8 @@ def merge_entries(
     codes, values, weights = codes[seen], values[seen], weights[seen]
     distinct, group = _distinct(codes, sizes)
     total = weights.new_zeros(len(distinct)).index_add_(0, group, weights)
-    mean = weights.new_zeros(len(distinct)).index_add_(0, group, weights * values) / total
+    # Shares first: a weight times a value may leave the range of numbers that both are in.
+    mean = weights.new_zeros(len(distinct)).index_add_(0, group, weights / total[group] * values)
     return Entries(distinct, mean, total, sizes)
 
 

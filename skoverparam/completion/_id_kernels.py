@@ -107,9 +107,9 @@ def mix_side_alone(side: Profiles | None, n_unseen: int, like: Profiles) -> Prof
     if side is None:
         starts = like.starts.new_zeros(n_unseen + 1)
         return Profiles(starts, starts[:0], like.values[:0], like.width)
-    side = unit_rows(side._replace(values=side.values.to(like.values)))
+    side = unit_rows(side)
     indices = side.indices + (like.width - side.width)
-    return Profiles(side.starts, indices, side.values, like.width)
+    return Profiles(side.starts, indices, side.values.to(like.values), like.width)
 
 
 class Network(NamedTuple):
@@ -209,8 +209,11 @@ class BiasKernel(NamedTuple):
 
 def unit_rows(profiles: Profiles) -> Profiles:
     """Scale rows to unit length; zero rows stay zero."""
-    squares = profiles.square_norms()
-    return profiles.scaled(torch.where(squares > 0, squares, torch.ones_like(squares)).rsqrt())
+    # By the largest entry first: squares of very large or small entries would leave the range.
+    largest = profiles.largest()
+    scaled = profiles.over(torch.where(largest > 0, largest, 1))
+    squares = scaled.square_norms()
+    return scaled.scaled(torch.where(squares > 0, squares, 1).rsqrt())
 
 
 def _seen_of(f: int, entries: Entries, remainder: Tensor) -> tuple[Profiles, Profiles]:

@@ -127,7 +127,6 @@ def _complete_new(
 ) -> NewRows:
     model = fitted.model
     dtype = model.dual.dtype
-    given = features(places)
     return complete_new_rows(
         Y[places].to(dtype),
         observed[places],
@@ -135,7 +134,7 @@ def _complete_new(
         fitted.observed.to(dtype).mean(0),
         fitted.settings,
         fitted.alpha,
-        None if given is None else given.to(dtype),
+        features(places),
     )
 
 

@@ -45,6 +45,8 @@ _LARGEST_EXACT_STEP = 3e9
 # Above this many entries, and unless the tolerance asks for more, kernels and solves are float32.
 _FEW_ENTRIES = 5000
 _SINGLE_PRECISION_TOL = 1e-4
+# A value that stands for more than so many has no noise that float64 could tell from none.
+_MOST_VALUES = 1e10
 # Systems for posterior variances that are solved in lockstep.
 _SOLVED_AT_ONCE = 32
 
@@ -231,7 +233,7 @@ def pose(
     noise = torch.ones_like(entries.values)
     for nu, ids in zip(components.noise, entries.codes.T, strict=True):
         noise *= nu[ids] ** settings.noise_power
-    S = (entries.weights / noise).sqrt()
+    S = (entries.weights / noise).clamp_max(_MOST_VALUES).sqrt()
     y = (entries.values - components.mean) / components.scale
     # (K_bias + noise) x = y is solved by x = remainder / noise, up to the means' interaction.
     start = S * components.remainder / (components.noise_share or 1.0)

@@ -153,4 +153,4 @@ def _features(
         return F, row_gains(Q, model.typical)
     if given is None:
         given = Q.new_zeros(len(Q), model.row_features.shape[1])
-    return given_features(given), torch.ones_like(Q[:, 0])
+    return given_features(given).to(Q.dtype), torch.ones_like(Q[:, 0])

@@ -8,6 +8,8 @@ import math
 import torch
 from torch import Tensor
 
+from skoverparam.linalg._units import units_of
+
 
 def split_missing(X: Tensor, missing_value: float) -> tuple[Tensor, Tensor]:
     """Return the matrix with zeros in its holes, and the mask of what was observed."""
@@ -33,7 +35,8 @@ def hidden_error(completed: Tensor, truth: Tensor, observed: Tensor) -> float:
     if not bool(counted.any()):
         raise ValueError("y is NaN wherever X has a hole: there is no entry to score.")
     errors = (completed - truth)[counted].double()
-    return float(torch.linalg.vector_norm(errors) / len(errors) ** 0.5)
+    unit = units_of(errors)
+    return float(unit * (errors / unit).square().mean().sqrt())
 
 
 def content_keys(Y: Tensor, observed: Tensor) -> list[str]:

@@ -55,6 +55,15 @@ class Profiles(NamedTuple):
             0, self.owners(), self.values.square()
         )
 
+    def largest(self) -> Tensor:
+        """Return the largest absolute value of each row, zero for an empty one."""
+        zeros = self.values.new_zeros(self.n_rows)
+        return zeros.scatter_reduce_(0, self.owners(), self.values.abs(), "amax")
+
+    def over(self, divisors: Tensor) -> Profiles:
+        """Divide each row by its number, of which the reciprocal may be out of range."""
+        return self._replace(values=self.values / divisors[self.owners()])
+
     def scaled(self, factors: Tensor) -> Profiles:
         """Multiply each row by its factor."""
         return self._replace(values=self.values * factors[self.owners()])

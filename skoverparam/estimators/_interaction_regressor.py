@@ -263,7 +263,7 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
             Observed values.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Number of values that a value stands for.
+            Number of values that a value stands for; more than 1e10 count as so many.
 
         Returns
         -------
@@ -361,14 +361,18 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
         check_integer(self.depth, "depth", low=1)
         resolve(self.activation)
         check_auto(self.alpha, "alpha", check_number, low=0, boundaries="neither")
-        check_auto(self.mask_weight, "mask_weight", check_number, low=0, boundaries="left")
-        if len(_pair(self.side_weight)) != 2:
+        check_auto(self.mask_weight, "mask_weight", check_number, low=0)
+        pair = self.side_weight
+        if not _is_pair(pair):
+            check_auto(pair, "side_weight", check_number, low=0)
+        elif len(pair) != 2 or any(map(_is_auto, pair)):
             raise ValueError(
                 "side_weight must be 'auto', a number or a pair of numbers for rows and columns, "
-                f"got {self.side_weight!r}."
+                f"got {pair!r}."
             )
-        for weight in _pair(self.side_weight):
-            check_auto(weight, "side_weight", check_number, low=0, boundaries="left")
+        else:
+            for weight in pair:
+                check_number(weight, "side_weight", low=0)
         check_number(self.shrinkage, "shrinkage", low=0, boundaries="neither")
         if isinstance(self.rank, str) and self.rank != "auto":
             raise ValueError(f"rank must be 'auto', None or an integer, got {self.rank!r}.")
@@ -404,7 +408,8 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
         if all(about is None for about in sides):
             free = [name for name in free if name != "side_weight"]
         side = given.pop("side_weight")
-        weights = [_STARTS["side_weight"] if _is_auto(w) else float(w) for w in _pair(side)]
+        side = _STARTS["side_weight"] if _is_auto(side) else side
+        weights = [float(weight) for weight in (side if _is_pair(side) else (side, side))]
         weights += [0.0] * len(sides)
         start = {k: _STARTS[k] if _is_auto(v) else float(v) for k, v in given.items()}
         settings = Settings(
@@ -525,8 +530,8 @@ def _tensors(state, passage):
 
 
 def _is_auto(value):
-    return any(isinstance(one, str) for one in _pair(value))
+    return isinstance(value, str)
 
 
-def _pair(value):
-    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+def _is_pair(value):
+    return isinstance(value, (tuple, list))

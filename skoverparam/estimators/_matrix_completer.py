@@ -387,17 +387,17 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         Returns
         -------
         score : float
-            Larger is better; 0.0 if nothing is missing in X.
+            Larger is better; 0.0 if nothing is missing in the columns that are completed.
         """
         passage, X, Y, observed = self._open(X, "score")
-        if bool(observed.all()):
+        out = self._columns_out(passage)
+        if bool(observed[:, out].all()):
             return 0.0
         if y is None or tuple(np.shape(y)) != tuple(Y.shape):
             came = "None" if y is None else f"shape {tuple(np.shape(y))}"
             raise ValueError(
                 f"y must be the true matrix, of the shape of X {tuple(Y.shape)}, got {came}."
             )
-        out = self._columns_out(passage)
         truth = passage.tensor(y, passage.dtype)
         completed = self._complete(passage, X, Y, observed)
         return -hidden_error(completed, truth[:, out], observed[:, out])
@@ -645,4 +645,4 @@ def _prior(passage, value, name, X, count, side):
             f"{name} must have one row of features per {side} of X, {count}, "
             f"got shape {features.shape}."
         )
-    return Prior("given", passage.tensor(features, passage.dtype))
+    return Prior("given", passage.tensor(features))

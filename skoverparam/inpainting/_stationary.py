@@ -221,6 +221,10 @@ def _complete_dense(kernel: DenseKernel, task: _Task) -> Iterator[Step]:
         Y = y[members].flatten(0, 1).flatten(1)[:, ~gone].T
         A = K[seen[:, None], seen].to(torch.float64)
         A.diagonal().add_(task.alpha)
+        if not bool(A.any()):
+            # The network sees nothing there: nothing but the mean can be said of the others.
+            residual[members] = y[members].flatten(2).any(2).to(residual.dtype)
+            continue
         L, added = jittered_cholesky(A, "The kernel of the observed pixels")
         jitter = max(jitter, added)
         X = torch.cholesky_solve(Y, L)

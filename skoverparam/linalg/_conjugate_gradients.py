@@ -74,11 +74,13 @@ def conjugate_gradients(
 
     Notes
     -----
-    A step costs one product and a few passes over ``Y``; memory is five tensors of the shape of
-    ``Y``. A system that has converged, or whose curvature is no longer positive to rounding,
-    stands still while the others go on. The recurred residual drifts from the true one in low
-    precision: the true one is recomputed when the recurred one claims convergence, and the
-    recurrence restarted from it while that still helps.
+    A step costs one product and a few passes over ``Y``; memory is six tensors of the shape of
+    ``Y``. A system that has converged, or whose curvature is not positive, stands still while the
+    others go on. Where a singular system has no solution, steps grow without bounds once all that
+    can be solved has been: it goes back to where it started if its residual is larger in the end.
+    The recurred residual drifts from the true one in low precision: the true one is recomputed
+    when the recurred one claims convergence, and the recurrence restarted from it while that
+    still helps.
     """
     norms = _norm(Y)
     scale = torch.where(norms > 0, norms, torch.ones_like(norms))
@@ -94,7 +96,9 @@ def conjugate_gradients(
         if bool((relative <= tol).all()) or n_iter >= max_iter or stalled:
             return CGResult(x, relative, n_iter, bool((relative <= tol).all()))
         thresholds, left = tol * scale, max_iter - n_iter
+        start, before = x.clone(), _norm(R)
         n_iter += sum(1 for _ in recurrence(apply, x, R, thresholds, left, precondition))
+        x = torch.where(_over(_norm(R) <= before, x), x, start)
 
 
 def recurrence(

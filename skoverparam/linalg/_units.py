@@ -7,7 +7,10 @@ from torch import Tensor
 
 
 def units_of(columns: Tensor) -> Tensor:
-    """Powers of two next to the largest entry of each column, (t,) for (n, t); 1 for zeros."""
+    """Powers of two next to the largest entry of each column, (t,) for (n, t), () for (n,).
+
+    One for a column of zeros.
+    """
     largest = columns.abs().amax(0)
     most = 1000 if columns.dtype == torch.float64 else 126
     exponents = torch.frexp(largest).exponent.clamp(-most, most)

@@ -490,3 +490,8 @@ def test_a_kernel_without_neighbors_fills_in_the_mean():
     filled = NTKImageCompleter(prior="stationary", levels=0, alpha="auto").fit_transform(holed)
     np.testing.assert_array_equal(filled[:, :, [0, 4]], X[:, :, [0, 4]])
     assert np.ptp(filled[0, 0, 1:4]) < 1e-6
+
+
+def test_a_prior_of_zeros_is_named(data):
+    with pytest.raises(ValueError, match="prior must not be zero everywhere"):
+        NTKImageCompleter(prior=np.zeros((2, 24, 30))).fit(data[0])

@@ -284,6 +284,9 @@ def test_constant_values():
         ({"side_weight": (1.0, 1.0, 1.0)}, ValueError, "side_weight must be"),
         ({"shrinkage": 0}, ValueError, "shrinkage"),
         ({"depth": 0}, ValueError, "depth"),
+        ({"side_weight": ("auto", 1.0)}, ValueError, "side_weight must be .* a pair of numbers"),
+        ({"side_weight": (1.0, -1.0)}, ValueError, "side_weight == -1"),
+        ({"side_weight": (1.0, 1.0, 1.0)}, ValueError, "side_weight must be .* a pair"),
         ({"activation": "gelu"}, ValueError, "activation"),
         ({"rank": "all"}, ValueError, "rank must be 'auto', None or an integer, got 'all'"),
         ({"rank": 41}, ValueError, "rank must be at most 40.*got 41"),
@@ -403,3 +406,32 @@ def test_values_whose_squares_are_no_numbers(exponent):
     model = NTKInteractionRegressor(**GIVEN).fit(X, y)
     far = NTKInteractionRegressor(**GIVEN).fit(X, y * 2.0**exponent)
     np.testing.assert_allclose(far.predict(X), model.predict(X) * 2.0**exponent, rtol=1e-9)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_side_information_of_any_size_is_unit_vectors(size):
+    whole = [NTKInteractionRegressor(**GIVEN, row_prior=factor * ROWS) for factor in (1.0, size)]
+    seen = TRAIN & (PAIRS[:, 0] != 3)
+    plain, scaled = (model.fit(PAIRS[seen], VALUES[seen]).predict(PAIRS) for model in whole)
+    np.testing.assert_allclose(scaled, plain, rtol=0, atol=1e-9)
+
+
+def test_weights_and_values_whose_product_is_no_number():
+    pairs, values = np.concatenate([PAIRS, PAIRS]), np.tile(VALUES, 2)
+    weights = np.full(len(pairs), 1e150)
+    plain, large = (
+        NTKInteractionRegressor(**GIVEN).fit(pairs, unit * values, weights).predict(PAIRS) / unit
+        for unit in (1.0, 2.0**700)
+    )
+    np.testing.assert_allclose(large, plain, rtol=1e-9)
+
+
+def test_values_that_stand_for_very_many_leave_the_others_alone():
+    # Single numbers among them used to make the system unsolvable.
+    weights = np.where(np.arange(len(PAIRS)) % 7 == 0, 1e150, 1.0)
+    model = NTKInteractionRegressor(**GIVEN, max_iter=2000).fit(PAIRS, VALUES, weights)
+    predicted = model.predict(PAIRS)
+    assert np.abs(predicted).max() < 3 * np.abs(VALUES).max()
+    np.testing.assert_allclose(predicted[::7], VALUES[::7], rtol=0, atol=0.05)
+    unseen = model.predict(PAIRS + 1000)
+    assert np.abs(unseen).max() < np.abs(VALUES).max()

@@ -495,3 +495,56 @@ def test_a_prior_that_says_nothing_leaves_no_landmarks():
     assert completer.landmarks_.shape == (0,)
     assert np.isfinite(completer.transform(X)).all()
     assert np.isfinite(completer.posterior_std(X + 1)).all()
+
+
+@pytest.mark.parametrize("size", [2.0**-700, 2.0**700])
+def test_priors_of_any_size_are_unit_vectors(size):
+    # They are scaled to unit length before anything is rounded to single precision; powers of two
+    # change no digit.
+    X, _ = low_rank(m=30, n=8)
+    rng = np.random.default_rng(0)
+    rows, columns = rng.normal(size=(30, 3)), rng.normal(size=(8, 3))
+    fixed = {"alpha": 0.1, "n_passes": 2}
+    for side, features in (("row_prior", rows), ("column_prior", columns)):
+        plain = NTKMatrixCompleter(**{side: features}, **fixed).fit_transform(X)
+        scaled = NTKMatrixCompleter(**{side: size * features}, **fixed).fit_transform(X)
+        np.testing.assert_allclose(scaled, plain, rtol=1e-12)
+
+    def known(sized):
+        return lambda new: sized * np.nan_to_num(new[:, :3])
+
+    new = X[:4] + 1.0
+    plain = NTKMatrixCompleter(row_prior=known(1.0), **fixed).fit(X).transform(new)
+    scaled = NTKMatrixCompleter(row_prior=known(size), **fixed).fit(X).transform(new)
+    np.testing.assert_allclose(scaled, plain, rtol=1e-12)
+
+
+def test_entries_that_no_prior_can_interpolate_do_not_blow_up():
+    # Rows along one line: a singular kernel, and entries that it does not give.
+    X, _ = low_rank(m=30, n=8)
+    prior = np.random.default_rng(0).normal(size=(30, 1))
+    model = NTKMatrixCompleter(row_prior=prior, alpha=0.0, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="not to tol"):
+        completed = model.fit_transform(X)
+    assert model.residual_ <= 1
+    assert np.abs(completed).max() < 10 * np.nanmax(np.abs(X))
+    assert model.posterior_std(X).max() < 10 * np.nanmax(np.abs(X))
+
+
+def test_holes_in_dropped_columns_do_not_count():
+    X, X_true = low_rank(m=30, n=8, missing=0.0)
+    X[:, 2] = np.nan
+    model = NTKMatrixCompleter(alpha=0.1, n_passes=1).fit(X)
+    assert model.transform(X).shape == (30, 7)
+    assert model.score(X, X_true) == 0.0
+    X[0, 0] = np.nan
+    expected = -abs(model.transform(X)[0, 0] - X_true[0, 0])
+    np.testing.assert_allclose(model.score(X, X_true), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [2.0**-700, 2.0**700])
+def test_scores_of_errors_whose_squares_are_no_numbers(data, fitted, size):
+    X, X_true = data
+    model = clone(fitted).fit(size * X)
+    score = model.score(size * X, size * X_true)
+    np.testing.assert_allclose(score / size, fitted.score(X, X_true), rtol=1e-6)

@@ -304,3 +304,15 @@ def test_more_rows_than_the_kernel_are_refused():
         list(complete(torch.zeros(1, 1, 10, 8), torch.ones(1, 10, 8, dtype=torch.bool), kernel))
     with pytest.raises(TypeError, match="no such kernel"):
         list(complete(torch.zeros(1, 1, 8, 8), torch.ones(1, 8, 8, dtype=torch.bool), "laplace"))
+
+
+def test_pixels_that_the_network_does_not_see_leave_the_mean():
+    # Its input is zero at all observed pixels: so is the kernel between them.
+    kernel = torch.zeros(1, 3, 1, 3, dtype=torch.float64)
+    kernel[0, 2, 0, 2] = 1.0
+    images = torch.tensor([[[[1.0, 4.0, 0.0]]]], dtype=torch.float64)
+    missing = torch.tensor([[[False, False, True]]])
+    (step,) = complete(images, missing, DenseKernel(kernel))
+    assert step.images[0, 0, 0, 2] == 2.5
+    # The system 0 x = y is not solved, and that is said.
+    assert float(step.residual) == 1.0

@@ -80,3 +80,18 @@ def test_zero_right_hand_sides_and_singular_directions_stand_still():
     expected = torch.tensor([[0.0, 0.0], [2.0, 0.0]], dtype=torch.float64)
     torch.testing.assert_close(result.x, expected)
     assert torch.isfinite(result.residual).all()
+
+
+def test_a_singular_system_without_a_solution_is_not_made_worse(generator):
+    # What A cannot give stays in the residual, and must not be chased with ever longer steps.
+    B = torch.randn(20, 3, generator=generator, dtype=torch.float64)
+    A = B @ B.T
+    Y = torch.randn(1, 20, generator=generator, dtype=torch.float64)
+    result = conjugate_gradients(lambda X: X @ A, Y, tol=1e-10, max_iter=500)
+    assert not result.converged
+    assert result.residual[0] <= 1
+    assert result.x.norm() < 1e3 * (Y @ torch.linalg.pinv(A)).norm()
+    start = Y @ torch.linalg.pinv(A)
+    again = conjugate_gradients(lambda X: X @ A, Y, tol=1e-10, max_iter=500, x0=start)
+    least = (Y - start @ A).norm() / Y.norm()
+    torch.testing.assert_close(again.residual[0], least, rtol=1e-6, atol=0)
