@@ -1,5 +1,6 @@
 """Write the benchmark page from pytest-benchmark's JSON: ``report.py RESULTS.json PAGE.md``."""
 
+import ast
 import json
 import os
 import sys
@@ -19,23 +20,41 @@ INTRODUCTION = """\
 # Benchmarks
 
 Written by `make bench`; do not edit. Ours and the alternative work on the same data in the same
-run. A ratio is the alternative's time over ours: above 1, ours is faster. Times are medians in
-seconds.
+run. A ratio is the alternative's time over ours: above 1, ours is faster; below 1, in bold, the
+alternative is. Times are medians in seconds.
 """
 
 
-def tasks_of(results):
-    """Group the measurements by task: {task: {contender: (seconds, figures)}}."""
-    tasks = defaultdict(dict)
+def files_of(results):
+    """Group the measurements: {file: {task: {contender: (seconds, figures)}}}."""
+    files = defaultdict(lambda: defaultdict(dict))
     for measured in results["benchmarks"]:
         info = measured["extra_info"]
         if "curve" in info:
             continue
-        tasks[measured["group"]][info["contender"]] = (
+        file = measured["fullname"].partition("::")[0]
+        files[file][measured["group"]][info["contender"]] = (
             measured["stats"]["median"],
             info.get("figures", {}),
         )
-    return tasks
+    return files
+
+
+def section(file, tasks):
+    """A table of the tasks of one file as lines of Markdown, below what its docstring says."""
+    name = Path(file).stem.removeprefix("test_").replace("_", " ").capitalize()
+    source = (Path(__file__).parent / Path(file).name).read_text(encoding="utf-8")
+    summary = ast.get_docstring(ast.parse(source)).partition("\n\n")[0]
+    return [
+        f"## {name}",
+        "",
+        summary,
+        "",
+        "| task | ours, s | | alternative | its s | | ratio |",
+        "|---|---:|---|---|---:|---|---:|",
+        *(f"| {' | '.join(row)} |" for task in tasks.items() for row in rows_of(*task)),
+        "",
+    ]
 
 
 def described(figures):
@@ -55,8 +74,14 @@ def rows_of(task, contenders):
         yield [*ours, "-", "-", "-", "-"]
     for name in peers:
         peer_seconds, peer_figures = contenders[name]
-        ratio = f"{peer_seconds / seconds:.2g}x"
-        yield [*ours, name, f"{peer_seconds:.3g}", described(peer_figures), ratio]
+        figures, times = described(peer_figures), compared(peer_seconds, seconds)
+        yield [*ours, name, f"{peer_seconds:.3g}", figures, times]
+
+
+def compared(theirs, ours):
+    """The ratio of two times, in bold where the alternative is faster."""
+    ratio = f"{theirs / ours:.2g}x"
+    return f"**{ratio}**" if theirs < ours else ratio
 
 
 def curves_of(results):
@@ -98,7 +123,6 @@ def draw(curves, path):
 def scaling(curves):
     """The section on scaling as lines of Markdown."""
     lines = [
-        "",
         "## How time grows",
         "",
         "![Seconds over size](images/scaling.png)",
@@ -113,7 +137,7 @@ def scaling(curves):
         for name, points in contenders.items():
             sizes = f"{points[0][0]} to {points[-1][0]}"
             last = points[-1][1]
-            ratio = "" if name == "ours" else f"{last / ours:.2g}x"
+            ratio = "" if name == "ours" else compared(last, ours)
             row = (curve, sizes, name, f"{slope(points):.2f}", f"{last:.3g}", ratio)
             lines.append(f"| {' | '.join(row)} |")
     return lines
@@ -129,11 +153,9 @@ def page(results):
         INTRODUCTION,
         f"Machine: {processor}, {threads}. Versions: {versions}. "
         f"Day: {results['datetime'][:10]}.\n",
-        "| task | ours, s | | alternative | its s | | ratio |",
-        "|---|---:|---|---|---:|---|---:|",
     ]
-    for task, contenders in tasks_of(results).items():
-        lines += [f"| {' | '.join(row)} |" for row in rows_of(task, contenders)]
+    for file, tasks in files_of(results).items():
+        lines += section(file, tasks)
     if curves := curves_of(results):
         lines += scaling(curves)
     return "\n".join([*lines, "", *elsewhere()]) + "\n"

@@ -51,6 +51,7 @@ intersphinx_mapping = {}
 
 autosummary_generate = True
 templates_path = ["_templates"]
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # numpydoc's Parameters say it better
 numpydoc_show_class_members = False  # the template of a class describes its methods in full
 
@@ -180,7 +181,9 @@ warnings.filterwarnings("ignore", message=".*FigureCanvasAgg is non-interactive.
 
 def drop_foreign_labels(app, what, name, obj, options, lines):
     """Turn references into scikit-learn's own pages, in docstrings inherited from it, to text."""
-    lines[:] = [re.sub(r":ref:`([^<`]+?)\s*<[^>]+>`", r"\1", line) for line in lines]
+    if getattr(inspect.getmodule(obj), "__name__", "").startswith("sklearn"):
+        text = re.sub(r":ref:`sphx_glr_[^`<]+`", "the gallery of scikit-learn", "\n".join(lines))
+        lines[:] = re.sub(r":ref:`([^<`]+?)\s*<[^>]+>`", r"\1", text).split("\n")
 
 
 def setup(app):

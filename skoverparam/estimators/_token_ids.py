@@ -109,7 +109,7 @@ class TokenIdVectorizer(TransformerMixin, DocumentedEstimator):
 
         Returns
         -------
-        ids : ndarray of int of shape (n_samples, length_)
+        ids : ndarray of int of shape (n_samples, `length_`)
             The ids of each text's tokens, then -1.
         """
         documents = _documents(raw_documents)
@@ -125,7 +125,7 @@ class TokenIdVectorizer(TransformerMixin, DocumentedEstimator):
 
         Returns
         -------
-        ids : ndarray of int of shape (n_samples, length_)
+        ids : ndarray of int of shape (n_samples, `length_`)
             The ids of each text's tokens, then -1.
         """
         check_is_fitted(self)
@@ -147,7 +147,7 @@ class TokenIdVectorizer(TransformerMixin, DocumentedEstimator):
 
         Returns
         -------
-        names : ndarray of str of shape (length_,)
+        names : ndarray of str of shape (`length_`,)
             ``"token0"``, ``"token1"``, and so on.
         """
         check_is_fitted(self)
