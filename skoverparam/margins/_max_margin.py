@@ -21,6 +21,8 @@ from skoverparam.margins._soft_margin import soft_margin
 _ON_MARGIN = 1e-6
 # Steps in which every problem that we met was solved.
 _ENOUGH = 10_000
+# Coefficients this small, of points of about unit size, are none: there is no boundary.
+_NO_BOUNDARY = 1e-150
 # Weights of violations beyond these, of points of about unit size, mean all or nothing.
 _WEIGHTS = (1e-290, 1e290)
 
@@ -248,7 +250,7 @@ def _solved(problem: Constraints, settings: Settings) -> _Part:
         dual=problem.coefficients(soft.weights).T,
         offset=soft.offset,
         coef=None if points.X is None else problem.lifted(soft.theta).T,
-        margin=float(soft.values.min()) / soft.norm if soft.norm > 0 else 0.0,
+        margin=float(soft.values.min()) / soft.norm if soft.norm > _NO_BOUNDARY else 0.0,
         gap=soft.gap,
         separable=found.separable,
         proof=proof,

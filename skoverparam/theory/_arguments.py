@@ -10,16 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+# Integers are numbers of things, and of 64 bits.
+_MOST = 2**63 - 1
 
 
 def integer(value: Any, name: str, *, low: int, high: int | None = None) -> int:
     """Check that a parameter is an integer within bounds (both included)."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r}.")
+        raise TypeError(f"{name} must be an integer, got {value!r:.80}.")
     value = int(value)
-    if value < low or (high is not None and value > high):
-        bounds = f"at least {low}" if high is None else f"in [{low}, {high}]"
-        raise ValueError(f"{name} must be {bounds}, got {value!r}.")
+    if value < low or value > (_MOST if high is None else high):
+        within = value <= _MOST and high is None
+        bounds = f"at least {low}" if within else f"in [{low}, {_MOST if high is None else high}]"
+        raise ValueError(f"{name} must be {bounds}, got {value!r:.80}.")
     return value
 
 
@@ -31,7 +34,7 @@ def integers(
         return integer(value, name, low=low, high=high)
     array = np.asarray(value)
     if array.size == 0 or not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(f"{name} must be an integer or an array of integers, got {value!r}.")
+        raise TypeError(f"{name} must be an integer or an array of integers, got {value!r:.80}.")
     for bound in (array.min(), array.max()):
         integer(bound, name, low=low, high=high)
     return array.astype(np.int64)
@@ -48,8 +51,11 @@ def number(
 ) -> float:
     """Check that a parameter is a finite real number within bounds."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}.")
-    value = float(value)
+        raise TypeError(f"{name} must be a number, got {value!r:.80}.")
+    try:
+        value = float(value)
+    except OverflowError:
+        value = np.inf
     if not np.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value!r}.")
     if low is not None and (value < low or (open_low and value == low)):
@@ -73,7 +79,7 @@ def option(value: Any, name: str, options: Collection[str]) -> str:
 
 def vector(value: Any, name: str, *, length: int | None = None, of: str = "") -> FloatArray:
     """Check that a parameter is a vector of finite numbers, and make it float64."""
-    array = _finite(value, name)
+    array = finite(value, name)
     if array.ndim != 1 or array.size == 0:
         raise ValueError(f"{name} must be one-dimensional and not empty, got shape {array.shape}.")
     if length is not None and array.size != length:
@@ -83,7 +89,7 @@ def vector(value: Any, name: str, *, length: int | None = None, of: str = "") ->
 
 def matrix(value: Any, name: str) -> FloatArray:
     """Check that a parameter is a matrix of finite numbers, and make it float64."""
-    array = _finite(value, name)
+    array = finite(value, name)
     if array.ndim != 2 or array.size == 0:
         raise ValueError(f"{name} must be two-dimensional and not empty, got shape {array.shape}.")
     return array
@@ -102,7 +108,7 @@ def variances(value: Any, name: str = "spectrum", *, length: int | None = None) 
 
 def covariance(value: Any, name: str = "spectrum") -> FloatArray:
     """Check that a parameter is a symmetric positive semidefinite matrix."""
-    array = _finite(value, name)
+    array = finite(value, name)
     if array.ndim != 2 or array.shape[0] != array.shape[1] or array.size == 0:
         raise ValueError(
             f"{name} must be a vector of variances or a square covariance matrix, got shape "
@@ -111,10 +117,10 @@ def covariance(value: Any, name: str = "spectrum") -> FloatArray:
     size = np.abs(array).max()
     if size == 0:
         raise ValueError(f"{name} must have a positive value, got only zeros.")
-    if np.abs(array - array.T).max() > 1e-10 * size:
+    if np.abs(array / 2 - array.T / 2).max() > 0.5e-10 * size:
         raise ValueError(f"{name} must be symmetric if it is a matrix.")
-    array = (array + array.T) / 2
-    smallest = np.linalg.eigvalsh(array)[0]
+    array = array / 2 + array.T / 2
+    smallest = np.linalg.eigvalsh(array / size)[0] * size
     if smallest < -1e-10 * size:
         raise ValueError(
             f"{name} must be positive semidefinite if it is a matrix, got the eigenvalue "
@@ -136,11 +142,47 @@ def generator(random_state: Any) -> np.random.Generator:
         ) from error
 
 
-def _finite(value: Any, name: str) -> FloatArray:
+def exponent_of(*values: FloatArray | float) -> int:
+    """Exponent of a power of two next to the largest of numbers in size; 0 for zeros.
+
+    A power of two changes no digit. In such units squares, and sums of them, are within range.
+    """
+    largest = max(float(np.max(np.abs(value), initial=0)) for value in values)
+    return int(np.frexp(largest)[1]) if largest > 0 else 0
+
+
+def held(number: Any, exponent: int, what: str) -> Any:
+    """Multiply results by the unit they are in, and refuse where that is beyond all numbers.
+
+    Parameters
+    ----------
+    number : float or ndarray
+        Results.
+
+    exponent : int
+        That of the power of two that is their unit.
+
+    what : str
+        What must be scaled, for the message.
+
+    Returns
+    -------
+    value : number or array
+        The results themselves.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        exact = np.ldexp(number, exponent)
+    if (np.isinf(exact) & ~np.isinf(number)).any():
+        raise ValueError(f"{what} must be scaled: results are larger than any number.")
+    return exact
+
+
+def finite(value: Any, name: str) -> FloatArray:
+    """Check that a parameter is an array of finite numbers of any shape, and make it float64."""
     try:
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be an array of numbers, got {value!r}.") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"{name} must be an array of numbers, got {value!r:.80}.") from error
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, but it contains NaN or infinity.")
     return array

@@ -87,7 +87,7 @@ class FeatureLaws(NamedTuple):
             if n_samples is None:
                 raise ValueError("n_samples must be given for the 'spike' distribution.")
             p = 1 / check.integer(n_samples, "n_samples", low=1)
-        height = np.sqrt(lam / (p + 1e-4))
+        height = np.sqrt(lam) / np.sqrt(p + 1e-4)
         return cls(0.01 * height, height, p * ones)
 
     @property
@@ -145,5 +145,9 @@ def check_laws(laws: FeatureLaws, name: str = "spectrum") -> FeatureLaws:
     if p.min() < 0 or p.max() > 1:
         raise ValueError(f"{name}.probability must be in [0, 1], got {p.min():g} to {p.max():g}.")
     checked = FeatureLaws(scale, height, p)
-    check.variances(checked.variances, f"variances of {name}")
+    with np.errstate(over="ignore"):
+        variances = checked.variances
+    if not np.isfinite(variances).all():
+        raise ValueError(f"{name} must have finite variances; those of its laws overflow.")
+    check.variances(variances, name)
     return checked

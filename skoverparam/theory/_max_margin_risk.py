@@ -12,6 +12,8 @@ from skoverparam.theory._arguments import FloatArray
 from skoverparam.theory._minimum_norm_risk import Features, equivalent
 from skoverparam.theory._spectra import effective_ranks
 
+# Powers of two of the mean over the standard deviation, whose fourth power is taken.
+_FARTHEST = 240
 _METHODS = ("auto", "isotropic", "deterministic", "average")
 
 
@@ -77,7 +79,8 @@ def linear_classifier_risk(
 
     exponent : float or ndarray of shape (n_classifiers,)
         :math:`(\theta^T \mu)^2 / \theta^T \Sigma \theta`, so that without intercept the risk is
-        :math:`\Phi(-\sqrt{e})` for a classifier that leans the right way.
+        :math:`\Phi(-\sqrt{e})` for a classifier that leans the right way. Infinite where it is
+        larger than any number.
 
     See Also
     --------
@@ -100,41 +103,55 @@ def linear_classifier_risk(
     >>> round(linear_classifier_risk([1.0, 0.0], [1.0, 0.0], [1.0, 1.0]).risk, 4)
     0.1587
     """
-    theta = np.asarray(coef, dtype=np.float64)
-    if theta.ndim not in (1, 2) or theta.size == 0 or not np.isfinite(theta).all():
+    theta, b = check.finite(coef, "coef"), check.finite(intercept, "intercept")
+    if theta.ndim not in (1, 2) or theta.size == 0:
         raise ValueError(
-            "coef must be a finite vector or a matrix with a row for each classifier, got shape "
+            "coef must be a vector or a matrix with a row for each classifier, got shape "
             f"{theta.shape}."
         )
     d = theta.shape[-1]
     mu = check.vector(mean, "mean", length=d, of=" (as coef has)")
-    b = np.asarray(intercept, dtype=np.float64)
-    if (
-        b.ndim > theta.ndim - 1
-        or b.shape not in ((), theta.shape[:-1])
-        or not np.isfinite(b).all()
-    ):
+    if b.ndim > theta.ndim - 1 or b.shape not in ((), theta.shape[:-1]):
         raise ValueError(
-            "intercept must be a finite number, or one for each classifier, got "
-            f"{intercept!r:.80}."
+            f"intercept must be a number, or one for each classifier, got shape {b.shape}."
         )
     if np.ndim(spectrum) == 2:
         Sigma = check.covariance(spectrum)
         if len(Sigma) != d:
             raise ValueError(f"spectrum must be for {d} features as coef is, got {len(Sigma)}.")
-        spread = np.einsum("...i,...i->...", theta @ Sigma, theta)
     else:
-        spread = theta**2 @ check.variances(spectrum, length=d)
-    signal = theta @ mu
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scores = np.stack([signal + b, signal - b]) / np.sqrt(spread)
-        exponent = signal**2 / spread
-    # A classifier that is constant is right for one of the clusters.
-    scores = np.where(np.isnan(scores), 0.0, scores)
+        Sigma = check.variances(spectrum, length=d)
+    scores, exponent = _scores(theta, b, mu, Sigma)
     log_risk = np.logaddexp(*log_ndtr(-scores)) - np.log(2)
     if log_risk.ndim == 0:
         return MixtureRisk(float(np.exp(log_risk)), float(log_risk), float(exponent))
     return MixtureRisk(np.exp(log_risk), log_risk, exponent)
+
+
+def _scores(
+    theta: FloatArray, b: FloatArray, mu: FloatArray, Sigma: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Means of the outputs for either cluster over their standard deviation, and e.
+
+    All in units, powers of two, in which squares are within range.
+    """
+    sizes = np.frexp(np.abs(theta).max(axis=-1))[1]
+    of_mean, of_noise = check.exponent_of(mu), (check.exponent_of(Sigma) + 1) // 2
+    theta, mu = np.ldexp(theta, -sizes[..., None]), np.ldexp(mu, -of_mean)
+    Sigma = np.ldexp(Sigma, -2 * of_noise)
+    if Sigma.ndim == 2:
+        spread = np.einsum("...i,...i->...", theta @ Sigma, theta)
+    else:
+        spread = theta**2 @ Sigma
+    signal, at = theta @ mu, sizes + of_mean
+    unit = np.where(b != 0, np.maximum(np.frexp(b)[1], at), at)
+    signal, b = np.ldexp(signal, at - unit), np.ldexp(b, -unit)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        means = np.stack([signal + b, signal - b, signal]) / np.sqrt(spread.clip(min=0))
+        scores = np.ldexp(means, unit - sizes - of_noise)
+        exponent = scores[2] ** 2
+    # A classifier that is constant is right for one of the clusters.
+    return np.where(np.isnan(scores[:2]), 0.0, scores[:2]), exponent
 
 
 def max_margin_risk(
@@ -228,7 +245,7 @@ def max_margin_risk(
     n = check.integer(n_samples, "n_samples", low=1)
     flip = check.number(flip, "flip", low=0, high=0.5, open_high=True)
     method = check.option(method, "method", _METHODS)
-    lam, mu = _mixture(spectrum, mean)
+    lam, mu, _ = _mixture(spectrum, mean)
     equal = lam.max() - lam.min() <= 1e-10 * lam.max()
     if method == "auto":
         method = "isotropic" if equal and len(lam) >= n + 4 else "deterministic"
@@ -331,38 +348,53 @@ def max_margin_risk_bound(
     """
     n = check.integer(n_samples, "n_samples", low=2)
     constant = check.number(constant, "constant", low=0, open_low=True)
-    lam, mu = _mixture(spectrum, mean)
-    energy = float(lam @ mu**2)
+    lam, mu, unit = _mixture(spectrum, mean)
     trace, largest, frobenius = float(lam.sum()), float(lam.max()), float(np.sqrt(lam @ lam))
-    terms = (n * energy, frobenius**2, n * largest**2)
-    exponent = float(n * (mu @ mu) ** 2 / sum(terms))
-    norm = np.sqrt(energy)
+    # Means far below the noise have a direction still.
+    small = check.exponent_of(mu)
+    direction = np.ldexp(mu, -small)
+    norm = float(np.ldexp(np.sqrt(lam @ direction**2), small))
+    terms = np.array([n * (lam @ mu**2), frobenius**2, n * largest**2])
+    squared = float(mu @ mu)
+    exponent = float(n * squared**2 / terms.sum())
+    over_norm = float(np.ldexp(direction @ direction, 2 * small)) / norm if norm else np.inf
     ratios = {
         "trace / n^1.5 spectral": trace / (n**1.5 * largest),
         "trace / n frobenius": trace / (n * frobenius),
         "trace / n sqrt(log n) mean": trace / (n * np.sqrt(np.log(n)) * norm) if norm else np.inf,
-        "mean^2 / mean": float(mu @ mu / norm) if norm else np.inf,
+        "mean^2 / mean": over_norm,
     }
+    of_mean, of_frobenius, of_spectral = check.held(terms, 2 * unit, "spectrum or mean").tolist()
     dimension = float(effective_ranks(lam).R[0])
     return MaxMarginRiskBound(
         float(np.exp(-constant * exponent)),
         -constant * exponent,
         exponent,
-        *terms,
+        of_mean,
+        of_frobenius,
+        of_spectral,
         {name: float(ratio) for name, ratio in ratios.items()},
         dimension,
         float(dimension / (n * np.log(n))),
     )
 
 
-def _mixture(spectrum: Any, mean: Any) -> tuple[FloatArray, FloatArray]:
-    """Variances along principal axes, and the mean's coordinates along them."""
+def _mixture(spectrum: Any, mean: Any) -> tuple[FloatArray, FloatArray, int]:
+    """Variances along principal axes, the mean's coordinates along them, and their unit.
+
+    Variances are divided by a power of two, the mean by its root: the exponents stay the same.
+    The last value is the exponent of that power.
+    """
     if np.ndim(spectrum) == 2:
-        lam, axes = np.linalg.eigh(check.covariance(spectrum))
+        Sigma = check.covariance(spectrum)
+        half = (check.exponent_of(Sigma) + 1) // 2
+        lam, axes = np.linalg.eigh(np.ldexp(Sigma, -2 * half))
         # Eigenvalues of a singular matrix are zero up to rounding only.
         lam = np.where(lam > 1e-13 * lam[-1], lam, 0.0)
     else:
         lam, axes = check.variances(spectrum), None
+        half = (check.exponent_of(lam) + 1) // 2
+        lam = np.ldexp(lam, -2 * half)
     if np.ndim(mean) == 0:
         norm = check.number(mean, "mean", low=0)
         if lam.max() - lam.min() > 1e-10 * lam.max():
@@ -371,9 +403,17 @@ def _mixture(spectrum: Any, mean: Any) -> tuple[FloatArray, FloatArray]:
             )
         mu = np.zeros(len(lam))
         mu[0] = norm
-        return lam, mu
-    mu = check.vector(mean, "mean", length=len(lam), of=" (n_features)")
-    return lam, mu if axes is None else axes.T @ mu
+    else:
+        mu = check.vector(mean, "mean", length=len(lam), of=" (n_features)")
+    size = check.exponent_of(mu)
+    far = size + np.log2(np.linalg.norm(np.ldexp(mu, -size)).clip(min=1)) - half
+    if far > _FARTHEST:
+        raise ValueError(
+            f"mean must be within 2**{_FARTHEST} times the largest standard deviation in "
+            f"spectrum, got 2**{far:.0f} times that."
+        )
+    mu = np.ldexp(mu, -half)
+    return lam, mu if axes is None else axes.T @ mu, 2 * half
 
 
 def _isotropic_exponent(n: int, d: int, M: float, flip: float) -> float:
@@ -385,7 +425,7 @@ def _isotropic_exponent(n: int, d: int, M: float, flip: float) -> float:
     delta, D = 1 - 2 * flip, d - n - 2
     # 4 f (1 - f) is 1 - delta^2 without the cancellation.
     blur = 4 * flip * (1 - flip)
-    return n * delta**2 * M**2 * D / ((D + n * M + n) * (D + n + n * M * blur))
+    return n * delta**2 * (M / (D + n * M + n)) * (M * D / (D + n + n * M * blur))
 
 
 def _deterministic_exponent(n: int, lam: FloatArray, mu: FloatArray, flip: float) -> float:

@@ -194,9 +194,61 @@ def minimum_norm_risk(
     if method == "monte_carlo":
         n_draws = check.integer(n_draws, "n_draws", low=2)
         rng = check.generator(random_state)
-        return _simulated(given, beta, noise, pairs, n_draws, rng)
+    given, beta, noise, unit = _in_units(given, beta, noise)
+    if method == "monte_carlo":
+        return _back(_simulated(given, beta, noise, pairs, n_draws, rng), unit)
     assert not isinstance(given, FeatureLaws)
-    return _predicted(given, beta, noise, pairs, method)
+    return _back(_predicted(given, beta, noise, pairs, method), unit)
+
+
+class _Units(NamedTuple):
+    """Exponents of powers of two: of variances, and of standard deviations of labels."""
+
+    variance: int
+    label: int
+
+
+def _in_units(
+    given: FloatArray | FeatureLaws, beta: FloatArray, noise: float
+) -> tuple[FloatArray | FeatureLaws, FloatArray, float, _Units]:
+    """Scale features to about unit size, and labels to at most that.
+
+    Powers of two change no digit, and squares are within range.
+    """
+    if isinstance(given, FeatureLaws):
+        half = check.exponent_of(given.scale, given.height)
+        given = FeatureLaws(
+            np.ldexp(given.scale, -half), np.ldexp(given.height, -half), given.probability
+        )
+    else:
+        half = (check.exponent_of(given) + 1) // 2
+        given = np.ldexp(given, -2 * half)
+    label = check.exponent_of(noise)
+    if beta.any():
+        label = max(label if noise else -(10**4), check.exponent_of(beta) + half)
+    scaled = np.ldexp(beta, half - label)
+    return given, scaled, float(np.ldexp(noise, -label)), _Units(2 * half, label)
+
+
+def _back(risk: MinimumNormRisk, unit: _Units) -> MinimumNormRisk:
+    def exact(value: Any) -> Any:
+        if value is None:
+            return None
+        scaled = check.held(value, 2 * unit.label, "noise or coef")
+        return scaled if isinstance(value, np.ndarray) else float(scaled)
+
+    kappa = risk.kappa
+    if kappa is not None:
+        scaled = check.held(kappa, unit.variance, "spectrum")
+        kappa = scaled if isinstance(kappa, np.ndarray) else float(scaled)
+    return risk._replace(
+        bias=exact(risk.bias),
+        variance=exact(risk.variance),
+        total=exact(risk.total),
+        kappa=kappa,
+        standard_error=exact(risk.standard_error),
+        draws=exact(risk.draws),
+    )
 
 
 def _as_given(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,41 +149,41 @@ def signal_noise_phase(
     q = check.number(q, "q", low=2, open_low=True)
     m = check.integer(n_filters, "n_filters", low=1)
     n_patches = check.integer(n_patches, "n_patches", low=2)
-    counts, sizes = _positive(n, "n"), _positive(d, "d")
-    mu, sigma = _positive(signal, "signal"), _positive(sigma_p, "sigma_p")
-    noise = sigma * np.sqrt(sizes)
-    if init_scale is None:
-        scale = 0.2 / ((mu + noise) / 2 if n_patches == 2 else noise)
-    else:
-        scale = _positive(init_scale, "init_scale")
-    # Powers leave the range of numbers where their ratio does not: logarithms all along.
-    if learning_rate is None:
-        log_eta = np.log(0.5) - 2 * np.log(np.maximum(mu, noise))
-    else:
-        log_eta = np.log(_positive(learning_rate, "learning_rate"))
+    given = {"n": n, "d": d, "signal": signal, "sigma_p": sigma_p}
+    given |= {"init_scale": init_scale, "learning_rate": learning_rate}
+    known = {name: _positive(v, name) for name, v in given.items() if v is not None}
     try:
-        counts, mu, noise, scale, log_eta = np.broadcast_arrays(counts, mu, noise, scale, log_eta)
+        shape = np.broadcast_shapes(*(array.shape for array in known.values()))
     except ValueError as error:
         raise ValueError(
             "n, d, signal, sigma_p, init_scale and learning_rate must have shapes that broadcast "
-            f"against each other: {error}"
+            f"against each other, got {', '.join(str(a.shape) for a in known.values())}."
         ) from error
+    known = {name: np.broadcast_to(array, shape) for name, array in known.items()}
+    # Powers leave the range of numbers where their ratio does not: logarithms all along.
+    log = {name: np.log(array) for name, array in known.items()}
+    log_mu, log_noise = log["signal"], log["sigma_p"] + log["d"] / 2
+    if init_scale is None:
+        typical = np.logaddexp(log_mu, log_noise) - np.log(2) if n_patches == 2 else log_noise
+        log["init_scale"] = np.log(0.2) - typical
+    if learning_rate is None:
+        log["learning_rate"] = np.log(0.5) - 2 * np.maximum(log_mu, log_noise)
     # One normal number alone has mean zero: a filter that starts on the wrong side stays there.
     best, best_noise = _largest(max(m, 2)), _largest(max(m * (n_patches - 1), 2))
-    log_a = np.log(best * scale) + np.log(mu)
-    log_b = np.log(best_noise * scale) + np.log(noise)
-    common = np.log(2 * m) - np.log(q) - np.log(q - 2) - log_eta
-    log_signal_time = np.log(2) + common - 2 * np.log(mu) - (q - 2) * log_a
-    log_noise_time = np.log(counts) + common - 2 * np.log(noise) - (q - 2) * log_b
+    log_a = np.log(best) + log["init_scale"] + log_mu
+    log_b = np.log(best_noise) + log["init_scale"] + log_noise
+    common = np.log(2) + np.log(m) - np.log(q) - np.log(q - 2) - log["learning_rate"]
+    log_signal_time = np.log(2) + common - 2 * log_mu - (q - 2) * log_a
+    log_noise_time = log["n"] + common - 2 * log_noise - (q - 2) * log_b
     log_ratio = log_noise_time - log_signal_time
     with np.errstate(over="ignore", under="ignore"):
         return SignalNoisePhase(
-            snr=mu / noise,
-            n_snr_q=np.exp(np.log(counts) + q * (np.log(mu) - np.log(noise))),
+            snr=known["signal"] / known["sigma_p"] / np.sqrt(known["d"]),
+            n_snr_q=np.exp(log["n"] + q * (log_mu - log_noise)),
             signal_time=np.exp(log_signal_time),
             noise_time=np.exp(log_noise_time),
             ratio=np.exp(log_ratio),
-            boundary=np.exp(np.log(mu) - log_ratio / q),
+            boundary=np.exp(log_mu - log_ratio / q),
             benign=log_ratio > 0,
         )
 
@@ -190,10 +191,10 @@ def signal_noise_phase(
 def _positive(value: Any, name: str) -> FloatArray:
     try:
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must hold numbers, got {value!r}.") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"{name} must hold numbers, got {value!r:.80}.") from error
     if array.size == 0 or not (np.isfinite(array).all() and (array > 0).all()):
-        raise ValueError(f"{name} must be positive and finite, got {value!r}.")
+        raise ValueError(f"{name} must be positive and finite, got {value!r:.80}.")
     return array
 
 
@@ -201,7 +202,7 @@ def _largest(count: int) -> float:
     """Mean of the largest of so many standard normal numbers."""
 
     def density(x: float) -> float:
-        log = np.log(count) - x * x / 2 - np.log(2 * np.pi) / 2 + (count - 1) * log_ndtr(x)
+        log = math.log(count) - x * x / 2 - np.log(2 * np.pi) / 2 + (count - 1) * log_ndtr(x)
         return float(x * np.exp(log))
 
-    return float(quad(density, -12, 12, points=[0, np.sqrt(2 * np.log(count))], limit=200)[0])
+    return float(quad(density, -12, 12, points=[0, math.sqrt(2 * math.log(count))], limit=200)[0])

@@ -122,11 +122,16 @@ def _named(kind: str, n_features: int, parameters: dict[str, Any]) -> FloatArray
     if kind == "power":
         return scale * k ** -check.number(parameters["exponent"], "exponent", low=0)
     if kind == "exponential":
-        return scale * np.exp(-check.number(parameters["rate"], "rate", low=0) * (k - 1))
+        rate = check.number(parameters["rate"], "rate", low=0)
+        with np.errstate(over="ignore"):
+            return scale * np.exp(-rate * (k - 1))
     values = np.full(n_features, scale)
     if kind == "spiked":
         n_spikes = check.integer(parameters["n_spikes"], "n_spikes", low=0, high=n_features)
-        values[:n_spikes] *= check.number(parameters["height"], "height", low=0, open_low=True)
+        height = check.number(parameters["height"], "height", low=0, open_low=True)
+        if not np.isfinite(scale * height):
+            raise ValueError(f"height must be finite times scale={scale:g}, got {height:g}.")
+        values[:n_spikes] *= height
     return values
 
 
