@@ -141,7 +141,7 @@ class MinNormRegressor(ColumnRegressor, DocumentedEstimator):
 
     References
     ----------
-    M. Belkin, "Fit without fear", arXiv:2105.14368.
+    Mikhail Belkin, "Fit without fear", arXiv:2105.14368.
 
     L. Chen, Y. Min, M. Belkin, A. Karbasi, "Multiple descent: design your own generalization
     curve", arXiv:2008.01036.

@@ -141,7 +141,7 @@ class RandomFeatureRegressor(ColumnRegressor, RandomFeatureColumns):
     M. Belkin, D. Hsu, S. Ma, S. Mandal, "Reconciling modern machine learning practice and the
     bias-variance trade-off", arXiv:1812.11118.
 
-    M. Belkin, "Fit without fear", arXiv:2105.14368.
+    Mikhail Belkin, "Fit without fear", arXiv:2105.14368.
 
     Examples
     --------
@@ -372,7 +372,7 @@ class RandomFeatureClassifier(ColumnClassifier, RandomFeatureColumns):
     M. Belkin, D. Hsu, S. Ma, S. Mandal, "Reconciling modern machine learning practice and the
     bias-variance trade-off", arXiv:1812.11118.
 
-    M. Belkin, "Fit without fear", arXiv:2105.14368.
+    Mikhail Belkin, "Fit without fear", arXiv:2105.14368.
 
     L. Hui, M. Belkin, "Evaluation of neural architectures trained with square loss vs
     cross-entropy in classification tasks", arXiv:2006.07322.

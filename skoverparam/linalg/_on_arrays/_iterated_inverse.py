@@ -99,7 +99,7 @@ def newton_schulz_inverse(
 
     References
     ----------
-    G. Schulz, "Iterative Berechnung der reziproken Matrix", ZAMM 13, 1933.
+    Günther Schulz, "Iterative Berechnung der reziproken Matrix", ZAMM 13, 1933.
 
     A. Radhakrishnan, M. Belkin, C. Uhler, "Local Quadratic Convergence of Stochastic Gradient
     Descent with Adaptive Step Size", arXiv:2112.14872, inspired to put it beside gradient
