@@ -1,8 +1,10 @@
 """Kernel interpolation against dense solves, explicit refits and scikit-learn's kernel ridge."""
 
+import dataclasses
 import functools
 import pickle
 import warnings
+from collections import deque
 
 import numpy as np
 import pytest
@@ -18,7 +20,9 @@ from sklearn.model_selection import GridSearchCV
 
 import skoverparam
 from skoverparam import KernelInterpolatorClassifier, KernelInterpolatorRegressor
+from skoverparam.estimators import _kernel_columns
 from skoverparam.kernels import fully_connected_nngp, fully_connected_ntk, laplace
+from skoverparam.linalg._kernel_systems._solve import kernel_solve_steps
 from skoverparam.model_selection import generalization_curve
 
 # The seed is of what iterative solvers draw.
@@ -249,6 +253,42 @@ def test_too_few_iterations_are_a_warning():
         model.fit(X, y)
     assert not model.interpolates_
     assert model.residual_ > 1e-6
+
+
+@pytest.mark.parametrize(("max_iter", "meets"), [(200, True), (20, False)])
+def test_stochastic_gradients_interpolate_or_say_so(max_iter, meets):
+    """What is left of the residual belongs to two points: its norm is small before they are."""
+    X, y = draw(400, 3)
+    X[1] = X[0] + 0.05
+    model = Regressor(solver="eigenpro", max_iter=max_iter)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y)
+    assert model.interpolates_ == meets
+    assert (np.abs(model.predict(X) - y).max() <= 1e-6 * np.abs(y).max()) == meets
+    assert [w.category for w in caught] == [ConvergenceWarning] * (not meets)
+
+
+def test_a_norm_that_is_met_without_the_targets_is_a_warning(monkeypatch):
+    """By a solver that stops at the norm, with all of it in one sample."""
+    X, y = draw(60)
+    wanted = Regressor().fit(X, y)
+    model = Regressor(max_iter=7)
+
+    def coarse(kernel, X, Y, **options):
+        step = deque(kernel_solve_steps(kernel, X, Y, **options), maxlen=1).pop()
+        e = torch.zeros_like(Y)
+        e[0] = 5e-7 * Y.norm()
+        solution = step.solution
+        coef = solution.dual_coef + solution.solve(e).dual_coef
+        solution = dataclasses.replace(solution, residual=e.norm(dim=0) / Y.norm(dim=0))
+        yield step._replace(dual_coef=coef, solution=solution)
+
+    monkeypatch.setattr(_kernel_columns, "kernel_solve_steps", coarse)
+    with pytest.warns(ConvergenceWarning, match="but some targets are missed by more than 1e-06"):
+        model.fit(X, y)
+    assert not model.interpolates_
+    assert wanted.interpolates_
 
 
 def test_offset_in_single_precision():

@@ -113,7 +113,12 @@ class EigenPro:
             )
             self.preconditioner = pre
         walk = eigenpro_steps(
-            system, pre, tol=options.tol, max_epochs=options.max_iter, generator=options.generator
+            system,
+            pre,
+            tol=options.tol,
+            peak=options.peak,
+            max_epochs=options.max_iter,
+            generator=options.generator,
         )
         for n_epochs, step in enumerate(walk, start=1):
             last = step.status != "running"
@@ -134,6 +139,7 @@ def eigenpro_steps(
     pre: EigenProPreconditioner,
     *,
     tol: float,
+    peak: float = float("inf"),
     max_epochs: int,
     batch_size: int | None = None,
     generator: torch.Generator,
@@ -151,6 +157,9 @@ def eigenpro_steps(
 
     tol : float
         Stop when every true relative residual is at most this.
+
+    peak : float, default=inf
+        And no entry of it above that share of the largest target.
 
     max_epochs : int
         Largest number of passes over the samples.
@@ -184,7 +193,8 @@ def eigenpro_steps(
     m = min(n, limit)
     # What is left to solve for, the coefficients that have been settled, and those that have not.
     target, base, A = Y, torch.zeros_like(Y), torch.zeros_like(Y)
-    estimate = residual = last_true = system.relative(Y)
+    estimate = residual = last_true = before = system.relative(Y)
+    tols = torch.full_like(residual, tol)
     # What a pass began with is trusted once the pass is over and its losses did not grow.
     trusted = A.clone()
     best = loss = float(estimate.square().sum())
@@ -202,18 +212,21 @@ def eigenpro_steps(
             trusted, loss, estimate = start, float(squares.sum()), squares.sqrt()
             best = min(best, loss)
         status = "max_iter" if epoch == max_epochs else "running"
-        claimed = bool((estimate <= (reduction * last_true).clamp_min(tol)).all())
+        claimed = bool((estimate <= torch.maximum(reduction * last_true, tols)).all())
         if claimed or status == "max_iter":
             base, target, n_restored = _settled(system, base, A, trusted, best, n_restored)
             residual = system.relative(target)
             # What is left is a problem of its own.
             trusted, A = torch.zeros_like(A), torch.zeros_like(A)
             best = loss = max(best, float(residual.square().sum()))
-            if bool((residual <= tol).all()):
+            wanted, tols = tols, system.tightened(tols, target, peak)
+            if bool((residual <= tols).all()):
                 status = "solved"
-            elif claimed and bool((residual > last_true / 2)[residual > tol].any()):
+            elif claimed and bool((residual > before / 2)[residual > wanted].any()):
                 status = "stalled"
             last_true = residual
+            # The last piece of the way may be short.
+            before = torch.where(tols < wanted, torch.inf, residual)
         yield EigenProStep(
             base + A,
             estimate,

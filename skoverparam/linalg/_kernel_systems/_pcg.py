@@ -102,7 +102,7 @@ def _iterate(
     matrix, shift = system.matrix, system.shift()
     if options.stored and matrix.stored is None:
         matrix.store(options.precisions[0])
-    state = _State(system, low.preconditioner(matrix, shift), options.precisions[0])
+    state = _State(system, low.preconditioner(matrix, shift), options)
     coef = state.coef
     best, best_at = math.inf, 0
     status = "running"
@@ -115,8 +115,8 @@ def _iterate(
             break
         state.advance()
         estimate = float(state.relative().max())
-        if state.broken or state.due(options.tol):
-            status = state.replace_residual(options.tol)
+        if state.broken or state.due():
+            status = state.replace_residual()
         state.remember()
         if estimate > _DIVERGED * best:
             # No coefficients solve the system, as with equal points and different targets.
@@ -140,7 +140,7 @@ def _iterate(
     final = state.final
     if status != "solved":
         coef, final = state.best_of_all()
-    if bool((final <= options.tol).all()):
+    if bool((final <= state.tols).all()):
         status = "solved"
     yield SolverStep(
         coef,
@@ -166,13 +166,15 @@ class _State:
     """Conjugate gradients for the columns that have not converged, in lockstep."""
 
     def __init__(
-        self, system: KernelSystem, precondition: LowRankPreconditioner, precision: torch.dtype
+        self, system: KernelSystem, precondition: LowRankPreconditioner, options: SolverOptions
     ) -> None:
         self.system = system
         self.precondition = precondition
-        self.precision = precision
+        self.precision = options.precisions[0]
+        self._peak = options.peak
         self.coef = torch.zeros_like(system.targets)
         self.final = system.relative(system.targets)
+        self.tols = torch.full_like(self.final, options.tol)
         self.live = self.final.nonzero()[:, 0]
         self.n_iter = 0
         self.broken = False
@@ -209,9 +211,9 @@ class _State:
         """Relative residuals of the live columns, by the recurrence."""
         return torch.linalg.vector_norm(self._R, dim=0) / self._norms[self.live]
 
-    def due(self, tol: float) -> bool:
+    def due(self) -> bool:
         """Whether the true residual should be looked at."""
-        relative = self.relative()
+        relative, tol = self.relative(), self.tols[self.live]
         done = relative <= _MARGIN * tol
         if 2 * int(done.sum()) >= len(done):
             return True
@@ -240,12 +242,12 @@ class _State:
         self._rz = torch.where(sound, rz, 1.0)
         self.n_iter += 1
 
-    def replace_residual(self, tol: float) -> str:
+    def replace_residual(self) -> str:
         """Put the true residual in the place of the recurred one; drop what has converged."""
         system = self.system
         columns = system.columns(self.live)
         self._R = columns.residual(self.coef[:, self.live])
-        relative = self.relative()
+        relative, tol = self.relative(), self.tols[self.live]
         self.final[self.live] = relative
         stuck = (relative > 0.5 * self._level) & (relative > tol)
         if self.broken or bool(stuck.any()):
@@ -255,6 +257,7 @@ class _State:
             self.precision = torch.float64
             self.restart()
         self._level = relative
+        self.tols[self.live] = tol = columns.tightened(tol, self._R, self._peak)
         keep = relative > tol
         if not bool(keep.all()):
             self.live = self.live[keep]

@@ -93,6 +93,7 @@ def kernel_solve_steps(
     weights: Tensor | None = None,
     solver: str = "auto",
     tol: float = 1e-6,
+    peak: float = float("inf"),
     max_iter: int = 200,
     rank: int | None = None,
     n_centers: int | None = None,
@@ -125,6 +126,10 @@ def kernel_solve_steps(
 
     tol : float, default=1e-6
         Relative residual at which an iterative solver stops. Direct ones go as far as float64.
+
+    peak : float, default=inf
+        Largest entry of a residual, relative to the largest target, at which "pcg" and "eigenpro"
+        stop: they go on until both are met.
 
     max_iter : int, default=200
         Most passes of an iterative solver.
@@ -180,6 +185,7 @@ def kernel_solve_steps(
     options = SolverOptions(
         generator=generator,
         tol=tol,
+        peak=peak,
         max_iter=max_iter,
         memory_budget=memory_budget,
         n_centers=n_centers,

@@ -13,6 +13,9 @@ from torch import Tensor
 from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
 from skoverparam.linalg._minimum_norm import relative_size
 
+# Entries shrink less evenly than their norm: so much below what would bring the largest there.
+_TIGHTER = 0.8
+
 
 @dataclass(frozen=True)
 class KernelSystem:
@@ -69,6 +72,16 @@ class KernelSystem:
     def relative(self, R: Tensor) -> Tensor:
         """Norm of a residual's columns over those of Y; 0 over 0 is 0."""
         return relative_size(R, self.targets)
+
+    def tightened(self, tol: Tensor, R: Tensor, peak: float) -> Tensor:
+        """Lower the tolerances (c,) of columns that meet them with an entry of R above the peak.
+
+        Where residuals have heavy tails, their norm says little of the largest entry.
+        """
+        relative = self.relative(R)
+        largest, allowed = R.abs().amax(0), peak * self.targets.abs().amax(0)
+        short = (relative <= tol) & (largest > allowed)
+        return torch.where(short, _TIGHTER * relative * allowed / largest, tol)
 
 
 class SolverStep(NamedTuple):
@@ -136,6 +149,10 @@ class SolverOptions:
     tol : float
         Relative residual, true and per column, at which an iterative solver stops.
 
+    peak : float
+        Largest entry of a residual, relative to the largest target of its column, at which an
+        iterative solver of all points stops; both have to be met.
+
     max_iter : int
         Most passes over the matrix.
 
@@ -164,6 +181,7 @@ class SolverOptions:
 
     generator: torch.Generator
     tol: float = 1e-6
+    peak: float = float("inf")
     max_iter: int = 200
     memory_budget: int = 2**32
     rank: int | None = None

@@ -1,5 +1,6 @@
 """Kernel systems by every solver, against dense solves and refits."""
 
+import dataclasses
 import math
 from functools import partial
 
@@ -13,11 +14,11 @@ from skoverparam import config_context
 from skoverparam.kernels import gaussian, laplace
 from skoverparam.kernels._radial import RadialKernel
 from skoverparam.linalg import kernel_solve
-from skoverparam.linalg._kernel_systems import _cholesky, _pcg
+from skoverparam.linalg._kernel_systems import _cholesky, _eigenpro, _pcg
 from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
 from skoverparam.linalg._kernel_systems._plan import candidates, make_plan
 from skoverparam.linalg._kernel_systems._solve import kernel_solve_steps, solution_of
-from skoverparam.linalg._kernel_systems._system import KernelSystem, SolverOptions
+from skoverparam.linalg._kernel_systems._system import KernelSystem, SolverOptions, last_of
 
 LAPLACE = RadialKernel("laplace", 10.0)
 GIB = 2**30
@@ -108,6 +109,29 @@ def test_residuals_are_true(solver):
     true = R.norm(dim=0) / one.targets.norm(dim=0)
     # To rounding of the products, which is all that is left after a direct solver.
     torch.testing.assert_close(found.residual, true, rtol=1e-6, atol=1e-13)
+
+
+@pytest.mark.parametrize("solver", ITERATIVE)
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_largest_entries_are_brought_down_with_the_norm(solver, precision):
+    """Two points that are close: what is left of the residual is theirs alone."""
+    one = system(300, c=2)
+    X = one.matrix.X.clone()
+    X[1] = X[0] + 0.01
+    one = KernelSystem(KernelMatrix(LAPLACE, X), one.targets, 0.0)
+    walk = {"pcg": _pcg.steps, "eigenpro": _eigenpro.steps}[solver]
+    options = SolverOptions(generator(), tol=1e-3, max_iter=2000, rank=60, precisions=(precision,))
+    largest, passes = [], []
+    for peak in (math.inf, 3e-4):
+        last = last_of(walk(one, dataclasses.replace(options, generator=generator(), peak=peak)))
+        assert last.status == "solved"
+        R = one.residual(last.coef)
+        torch.testing.assert_close(last.true_residual, one.relative(R), rtol=1e-6, atol=0)
+        assert (last.true_residual <= 1e-3).all()
+        largest.append(float((R.abs().amax(0) / one.targets.abs().amax(0)).max()))
+        passes.append(last.n_iter)
+    assert largest[0] > 3e-4 >= largest[1]
+    assert passes[0] < passes[1]
 
 
 @pytest.mark.parametrize("solver", DIRECT)
