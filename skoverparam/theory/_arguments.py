@@ -151,7 +151,7 @@ def exponent_of(*values: FloatArray | float) -> int:
     return int(np.frexp(largest)[1]) if largest > 0 else 0
 
 
-def held(number: Any, exponent: int, what: str) -> Any:
+def held(number: Any, exponent: int, what: str, *, positive: bool = False) -> Any:
     """Multiply results by the unit they are in, and refuse where that is beyond all numbers.
 
     Parameters
@@ -165,6 +165,9 @@ def held(number: Any, exponent: int, what: str) -> Any:
     what : str
         What must be scaled, for the message.
 
+    positive : bool, default=False
+        Whether to refuse, too, what is so small that it would become zero.
+
     Returns
     -------
     value : number or array
@@ -174,6 +177,8 @@ def held(number: Any, exponent: int, what: str) -> Any:
         exact = np.ldexp(number, exponent)
     if (np.isinf(exact) & ~np.isinf(number)).any():
         raise ValueError(f"{what} must be scaled: results are larger than any number.")
+    if positive and ((exact == 0) & (np.asarray(number) != 0)).any():
+        raise ValueError(f"{what} must be scaled: results are too small for numbers.")
     return exact
 
 

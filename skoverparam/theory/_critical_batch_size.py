@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from skoverparam.theory import _arguments as check
 from skoverparam.theory._arguments import FloatArray
 
+# Largest squared norm in units of the eigenvalues: with batches of any size it is a number.
+_LARGEST = 1e280
+
 
 class CriticalBatchSize(NamedTuple):
     """What :func:`critical_batch_size` returns."""
@@ -89,7 +92,8 @@ def critical_batch_size(
     ------
     ValueError
         If not exactly one of the three is given, or it is not finite, only zeros, not symmetric or
-        not positive semidefinite; if `max_squared_norm` is less than the trace of H allows.
+        not positive semidefinite; if `max_squared_norm` is less than the trace of H allows; if
+        eigenvalues or step sizes are beyond what numbers can be.
 
     See Also
     --------
@@ -145,7 +149,7 @@ def critical_batch_size(
     >>> sgd.step_sizes.round(3), sgd.rates.round(3)
     (array([0.079, 0.624, 1.557]), array([0.998, 0.984, 0.935]))
     """
-    beta, lam, n = _spectrum(X, kernel_matrix, eigenvalues, max_squared_norm)
+    beta, lam, n, unit = _spectrum(X, kernel_matrix, eigenvalues, max_squared_norm)
     if rcond is None:
         rcond = float(np.finfo(np.float64).eps) * (len(lam) if n is None else n)
     rcond = check.number(rcond, "rcond", low=0, high=1, open_high=True)
@@ -158,7 +162,13 @@ def critical_batch_size(
         m = 2 ** np.arange(1 + int(np.log2(min(end, 2.0**30))))
     else:
         m = np.atleast_1d(check.integers(batch_sizes, "batch_sizes", low=1))
-    steps, rates = _best_steps(m, critical, beta, largest, smallest)
+    steps, rates = _best_steps(m.astype(np.float64), critical, beta, largest, smallest)
+    # Everything so far is in units, a power of two, in which squares are within range.
+    what = "X, kernel_matrix or eigenvalues"
+    beta, largest, smallest = check.held(
+        np.array([beta, largest, smallest]), unit, what, positive=True
+    ).tolist()
+    steps = check.held(steps, -unit, what, positive=True)
     return CriticalBatchSize(critical, beta, largest, smallest, m.astype(np.int64), steps, rates)
 
 
@@ -171,15 +181,20 @@ def _best_steps(
     below = m <= critical
     steps = np.where(below, m / scaling, 2 * m / saturated)
     gains = np.where(
-        below, m * smallest / scaling, 4 * m * (m - 1) * largest * smallest / saturated**2
+        below,
+        m * smallest / scaling,
+        4 * (m * largest / saturated) * ((m - 1) * smallest / saturated),
     )
     return steps, 1 - gains
 
 
 def _spectrum(
     X: Any, kernel_matrix: Any, eigenvalues: Any, max_squared_norm: float | None
-) -> tuple[float, FloatArray, int | None]:
-    """Find beta, the eigenvalues of H and, where there are samples, their number."""
+) -> tuple[float, FloatArray, int | None, int]:
+    """Find beta, the eigenvalues of H and, where there are samples, their number.
+
+    The first two are divided by a power of two, whose exponent is the last value.
+    """
     given = {"X": X, "kernel_matrix": kernel_matrix, "eigenvalues": eigenvalues}
     names = [name for name, value in given.items() if value is not None]
     if len(names) != 1:
@@ -193,24 +208,36 @@ def _spectrum(
         lam = check.variances(eigenvalues, "eigenvalues")
         if max_squared_norm is None:
             raise ValueError("max_squared_norm must be given with eigenvalues, got None.")
-        floor, n = float(lam.sum()), None
+        unit, n = check.exponent_of(lam), None
+        lam = np.ldexp(lam, -unit)
+        floor = float(lam.sum())
     elif X is not None:
         design = check.matrix(X, "X")
-        n = len(design)
+        half, n = check.exponent_of(design), len(design)
+        design, unit = np.ldexp(design, -half), 2 * half
         norms = np.einsum("ij,ij->i", design, design)
         floor, lam = float(norms.max()), np.linalg.svd(design, compute_uv=False) ** 2 / n
     else:
         K = check.covariance(kernel_matrix, "kernel_matrix")
-        n = len(K)
+        unit, n = check.exponent_of(K), len(K)
+        K = np.ldexp(K, -unit)
         floor, lam = float(np.diag(K).max()), np.linalg.eigvalsh(K).clip(min=0) / n
     if floor == 0 or lam.max() == 0:
         raise ValueError(f"{names[0]} must have a value other than zero, got only zeros.")
     if max_squared_norm is None:
-        return floor, lam, n
+        return floor, lam, n, unit
+    with np.errstate(over="ignore"):
+        beta = float(np.ldexp(max_squared_norm, -unit))
     # The trace of H is the mean of the squared norms, which their maximum cannot be below.
-    if max_squared_norm < floor * (1 - 1e-9):
+    if beta < floor * (1 - 1e-9):
         what = "the sum of the eigenvalues" if n is None else "the largest squared norm found"
         raise ValueError(
-            f"max_squared_norm must be at least {what}, {floor:g}, got {max_squared_norm:g}."
+            f"max_squared_norm must be at least {what}, {np.ldexp(floor, unit):g}, got "
+            f"{max_squared_norm:g}."
         )
-    return max_squared_norm, lam, n
+    if beta > _LARGEST:
+        raise ValueError(
+            f"max_squared_norm must be at most {_LARGEST:g} times the size of {names[0]}, got "
+            f"{max_squared_norm:g}."
+        )
+    return beta, lam, n, unit

@@ -110,10 +110,17 @@ def interpolating_sgd(
     >>> round(float(runs.n_steps[0].mean() / runs.n_steps[1].mean()), 1)
     2.0
     """
-    coordinates, target = _row_space(X, y)
+    coordinates, target, half, _ = _row_space(X, y)
     theory = critical_batch_size(coordinates, batch_sizes=batch_sizes)
-    m = theory.batch_sizes
-    eta = theory.step_sizes if step_sizes is None else _checked_steps(step_sizes, len(m))
+    m, eta = theory.batch_sizes, theory.step_sizes
+    given = None if step_sizes is None else _checked_steps(step_sizes, len(m))
+    if given is None:
+        taken = check.held(eta, -2 * half, "X", positive=True)
+    else:
+        taken = given
+        with np.errstate(over="ignore"):
+            # Steps beyond all numbers diverge as the largest do.
+            eta = np.ldexp(given, 2 * half).clip(max=1e300)
     tol = check.number(tol, "tol", low=0, high=1, open_low=True, open_high=True)
     n_repeats = check.integer(n_repeats, "n_repeats", low=1)
     max_steps = check.integer(max_steps, "max_steps", low=1)
@@ -125,12 +132,12 @@ def interpolating_sgd(
         ]
     )
     ends = np.array([theory.largest_eigenvalue, theory.smallest_eigenvalue])[:, None]
-    rates = _rate(ends, eta, m, theory.max_squared_norm).max(axis=0)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        rates = _rate(ends, eta, m.astype(float), theory.max_squared_norm).max(axis=0)
         bound = np.where(
             rates < 1, np.log(tol) / np.log(np.clip(rates, 0, 1 - 1e-16)), float("inf")
         )
-    return InterpolatingSGD(m, eta, n_steps, np.ceil(bound), theory.critical_batch_size)
+    return InterpolatingSGD(m, taken, n_steps, np.ceil(bound), theory.critical_batch_size)
 
 
 def sgd_mean_squared_error(
@@ -159,7 +166,7 @@ def sgd_mean_squared_error(
     -------
     errors : ndarray of shape (n_steps + 1,)
         :math:`\mathbb{E} \|w_t - X^+ y\|^2` for t = 0, ..., `n_steps`, over the draws of all
-        batches.
+        batches. Infinite where it is larger than any number.
 
     Raises
     ------
@@ -189,23 +196,35 @@ def sgd_mean_squared_error(
     >>> sgd_mean_squared_error(X, [1.0, 1.0], batch_size=1, step_size=1.0, n_steps=3)
     array([2.  , 1.  , 0.5 , 0.25])
     """
-    R, target = _row_space(X, y)
+    R, target, half, label = _row_space(X, y)
     m = check.integer(batch_size, "batch_size", low=1)
     eta = check.number(step_size, "step_size", low=0, open_low=True)
     n_steps = check.integer(n_steps, "n_steps", low=1)
     H = R.T @ R / len(R)
     C = np.outer(target, target)
-    errors = np.empty(n_steps + 1)
+    errors = np.full(n_steps + 1, np.inf)
     errors[0] = np.trace(C)
-    for t in range(n_steps):
+    with np.errstate(over="ignore", invalid="ignore"):
+        eta = float(np.ldexp(eta, 2 * half).clip(max=1e300))
+        _recurse(errors, C, R, H, m, eta)
+    return check.held(errors, 2 * (label - half), "X or y")
+
+
+def _recurse(
+    errors: FloatArray, C: FloatArray, R: FloatArray, H: FloatArray, m: int, eta: float
+) -> None:
+    """Fill in the errors until they are larger than any number."""
+    for t in range(len(errors) - 1):
         HC = H @ C
         spread = np.einsum("ij,ij->i", R @ C, R)
-        fourth = (R * spread[:, None]).T @ R / (len(R) * m)
-        C = C - eta * (HC + HC.T) + eta**2 * (fourth + (m - 1) / m * HC @ H)
+        fourth = (R * spread[:, None]).T @ R / len(R) / m
+        C = C - eta * (HC + HC.T) + eta * (eta * (fourth + (m - 1) / m * HC @ H))
         # The recursion blows up whatever asymmetry rounding leaves.
         C = (C + C.T) / 2
-        errors[t + 1] = np.trace(C)
-    return errors
+        error = np.trace(C)
+        if not np.isfinite(error):
+            return
+        errors[t + 1] = error
 
 
 def _run(
@@ -219,6 +238,20 @@ def _run(
     rng: np.random.Generator,
 ) -> FloatArray:
     """Count the steps of all repeats of a batch size; those that have ended are left out."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _counted(R, target, size, eta, tol, n_repeats, max_steps, rng)
+
+
+def _counted(
+    R: FloatArray,
+    target: FloatArray,
+    size: int,
+    eta: float,
+    tol: float,
+    n_repeats: int,
+    max_steps: int,
+    rng: np.random.Generator,
+) -> FloatArray:
     ended = np.full(n_repeats, np.inf)
     alive = np.arange(n_repeats)
     error = np.tile(-target, (n_repeats, 1))
@@ -238,15 +271,21 @@ def _run(
 
 
 def _rate(lam: FloatArray, eta: FloatArray, m: Any, beta: float) -> FloatArray:
-    return 1 - 2 * eta * lam + eta**2 * (beta / m * lam + (m - 1) / m * lam**2)
+    return 1 - 2 * eta * lam + eta * (eta * (beta / m * lam + (m - 1) / m * lam**2))
 
 
-def _row_space(X: Any, y: Any) -> tuple[FloatArray, FloatArray]:
-    """Coordinates of the samples and of the minimum-norm solution in the row space of X."""
+def _row_space(X: Any, y: Any) -> tuple[FloatArray, FloatArray, int, int]:
+    """Coordinates of the samples and of the minimum-norm solution in the row space of X.
+
+    Samples and labels are divided by powers of two first, so that squares are within range. The
+    last two values are their exponents.
+    """
     X = check.matrix(X, "X")
     y = check.vector(y, "y", length=len(X), of=" (n_samples)")
     if not y.any():
         raise ValueError("y must have a value other than zero, got only zeros.")
+    half, label = check.exponent_of(X), check.exponent_of(y)
+    X, y = np.ldexp(X, -half), np.ldexp(y, -label)
     U, s, _ = np.linalg.svd(X, full_matrices=False)
     kept = s > s[0] * max(X.shape) * np.finfo(np.float64).eps
     U, s = U[:, kept], s[kept]
@@ -257,7 +296,7 @@ def _row_space(X: Any, y: Any) -> tuple[FloatArray, FloatArray]:
             "y must be fitted exactly by some coefficients, but least squares leaves a relative "
             f"residual of {misfit:.2g}."
         )
-    return U * s, fitted / s
+    return U * s, fitted / s, half, label
 
 
 def _checked_steps(step_sizes: Any, count: int) -> FloatArray:
