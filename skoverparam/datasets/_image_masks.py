@@ -1,7 +1,9 @@
 """Holes in images."""
 
 import numpy as np
-from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils import check_random_state
+
+from skoverparam.theory import _arguments as check
 
 _MECHANISMS = ("random", "holes", "text")
 # Strokes of letter-like shapes, as (row, column) ends on a grid of 5 x 3.
@@ -88,12 +90,9 @@ def mask_images(
         )
     if images.dtype.kind not in "fiub":
         raise ValueError(f"images must hold numbers, got dtype {images.dtype}.")
-    check_scalar(missing, "missing", (int, float), min_val=0, max_val=1, include_boundaries="left")
-    if not np.isfinite(missing):
-        raise ValueError(f"missing must be finite, got {missing!r}.")
-    check_scalar(n_holes, "n_holes", int, min_val=1)
-    if mechanism not in _MECHANISMS:
-        raise ValueError(f"mechanism must be one of {_MECHANISMS}, got {mechanism!r}.")
+    check.number(missing, "missing", low=0, high=1, open_high=True)
+    check.integer(n_holes, "n_holes", low=1)
+    check.option(mechanism, "mechanism", _MECHANISMS)
     rng = check_random_state(random_state)
     n, shape = len(images), images.shape[1:3]
     draw = {

@@ -1,7 +1,9 @@
 """Low-rank matrices with holes."""
 
 import numpy as np
-from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils import check_random_state
+
+from skoverparam.theory import _arguments as check
 
 _MECHANISMS = ("random", "uneven", "blocks", "rows", "columns")
 
@@ -110,22 +112,17 @@ def make_low_rank_matrix_with_missing(
 
 
 def _check_parameters(n_samples, n_features, rank, missing, mechanism, noise, n_groups):
-    check_scalar(n_samples, "n_samples", (int, np.integer), min_val=1)
-    check_scalar(n_features, "n_features", (int, np.integer), min_val=1)
-    check_scalar(rank, "rank", (int, np.integer), min_val=1)
-    check_scalar(missing, "missing", (int, float), min_val=0, max_val=1, include_boundaries="left")
-    check_scalar(noise, "noise", (int, float), min_val=0)
-    check_scalar(n_groups, "n_groups", (int, np.integer), min_val=1)
-    for name, value in (("missing", missing), ("noise", noise)):
-        if not np.isfinite(value):
-            raise ValueError(f"{name} must be finite, got {value!r}.")
+    check.integer(n_samples, "n_samples", low=1)
+    check.integer(n_features, "n_features", low=1)
+    check.integer(rank, "rank", low=1)
+    check.number(missing, "missing", low=0, high=1, open_high=True)
+    check.number(noise, "noise", low=0)
+    check.integer(n_groups, "n_groups", low=1)
+    check.option(mechanism, "mechanism", _MECHANISMS)
     if rank > min(n_samples, n_features):
         raise ValueError(
             f"rank must be at most the smaller side, {min(n_samples, n_features)}, got {rank}."
         )
-    if mechanism not in _MECHANISMS:
-        accepted = ", ".join(repr(name) for name in _MECHANISMS)
-        raise ValueError(f"mechanism must be one of {accepted}; got {mechanism!r}.")
     if mechanism == "blocks" and n_groups > n_samples:
         raise ValueError(f"n_groups must be at most n_samples={n_samples}, got {n_groups}.")
 

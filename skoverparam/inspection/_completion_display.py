@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from skoverparam._arrays import tensor_function, to_numpy
 from skoverparam._display import axes_in_a_row, pyplot
 from skoverparam._params import check_option
+from skoverparam.completion._dense import OWN_SHARE
 from skoverparam.completion._features import feature_kernel
 
 _HOLE = "0.85"  # a light gray that is in neither color map
@@ -109,7 +110,7 @@ class MatrixCompletionDisplay:
         ----------
         estimator : transformer
             A fitted imputer. :class:`skoverparam.NTKMatrixCompleter` also lends its kernels, that
-            of the rows up to 5000 of them.
+            of the training rows up to 5000 of them.
 
         X : array-like of shape (n_samples, n_features)
             The matrix with its holes.
@@ -134,14 +135,16 @@ class MatrixCompletionDisplay:
         check_is_fitted(estimator)
         completed = np.asarray(to_numpy(estimator.transform(X)), dtype=np.float64)
         X, X_true = _matrix(X, "X"), None if X_true is None else _matrix(X_true, "X_true")
+        X = np.where(getattr(estimator, "missing_values", np.nan) == X, np.nan, X)
         if hasattr(estimator, "kept_features_"):
             kept = to_numpy(estimator.kept_features_)
+            # Empty columns are in their place or gone; indicators come after all columns.
+            completed = completed[:, kept if estimator.keep_empty_features else range(len(kept))]
             X, X_true = X[:, kept], X_true if X_true is None else X_true[:, kept]
-            completed = completed[:, : len(kept)]
         kernels = {}
         if hasattr(estimator, "column_kernel_"):
             kernels["column_kernel"] = to_numpy(estimator.column_kernel_)
-        if hasattr(estimator, "row_features_") and len(X) <= _MOST_ROWS:
+        if hasattr(estimator, "row_features_") and len(estimator.row_features_) <= _MOST_ROWS:
             kernels["row_kernel"] = _row_kernel(estimator)
         return cls.from_matrices(
             X,
@@ -335,12 +338,18 @@ def _matrix(X, name):
 
 
 def _row_kernel(estimator):
-    """Compute the kernel of the features of the rows that an NTKMatrixCompleter has learned."""
+    """Compute the kernel of the training rows of an NTKMatrixCompleter."""
     features = to_numpy(estimator.row_features_)
     if not features.shape[1]:
         return np.eye(len(features))
     kernel = tensor_function("F")(feature_kernel)
-    return kernel(features, estimator.depth, estimator.activation)
+    K = kernel(features, estimator.depth, estimator.activation)
+    if estimator.row_prior is not None:
+        return K
+    gains = to_numpy(estimator._gains)
+    K *= 1 - OWN_SHARE
+    np.fill_diagonal(K, 1)
+    return K * gains * gains[:, None]
 
 
 def _orders(X_completed):

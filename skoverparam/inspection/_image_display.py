@@ -453,6 +453,9 @@ def _adapted(estimator, corrupted, completed):
     T = to_numpy(estimator.kernel_)[0, 0]
     top = T[len(T) // 2, len(T) // 2]
     settings = ADAPTIVE._replace(
+        n_neighbors=estimator.n_neighbors,
+        n_similar=estimator.n_similar,
+        nugget=ADAPTIVE.nugget if isinstance(estimator.alpha, str) else estimator.alpha,
         patch_size=estimator.patch_size,
         patch_deviation=ADAPTIVE.patch_deviation / ADAPTIVE.patch_size * estimator.patch_size,
         bandwidth=estimator.bandwidth,

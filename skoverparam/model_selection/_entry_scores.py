@@ -88,6 +88,8 @@ def cross_val_entries(
     if cv is None or isinstance(cv, Integral):
         cv = EntryKFold(5 if cv is None else cv, random_state=0)
     scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
+    if not callable(scorer):
+        raise TypeError(f"scoring must be a name or a scorer, got {scoring!r}.")
     truth = entries(X)
     scores = Parallel(n_jobs=n_jobs)(
         delayed(_score)(clone(estimator), X_train, held, truth, scorer)
@@ -116,7 +118,8 @@ def _score(estimator, X_train, held, truth, scorer):
     completed = _in_the_columns_of(truth, output, estimator, held)
     observed = ~np.isnan(truth) & ~held & ~np.isnan(completed)
     # Single precision inside the estimator is no change.
-    if not np.allclose(completed[observed], truth[observed], rtol=1e-5, atol=1e-6):
+    reach = np.abs(truth[observed]).max(initial=0)
+    if not np.allclose(completed[observed], truth[observed], rtol=1e-5, atol=1e-6 * reach):
         warnings.warn(
             f"{type(estimator).__name__} changed observed entries. Scores compare its values "
             "with X: where it returns them on another scale, undo that scale first.",

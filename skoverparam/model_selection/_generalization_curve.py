@@ -143,7 +143,7 @@ def generalization_curve(
     scoring : str, callable or None, default="neg_mean_squared_error"
         As in scikit-learn; None is the estimator's ``score``.
 
-    quantiles : tuple of float, default=(0.25, 0.75)
+    quantiles : float or tuple of float, default=(0.25, 0.75)
         Quantiles of the test scores over the repeats.
 
     threshold : "auto", float or None, default="auto"
@@ -204,9 +204,12 @@ def generalization_curve(
     >>> curve.threshold, int(curve.param_range[curve.median.argmin()])
     (40, 40)
     """
+    if not np.iterable(param_range) or isinstance(param_range, str):
+        raise TypeError(f"param_range must be a list of values, got {param_range!r}.")
     param_range = np.asarray(list(param_range))
     if param_range.ndim != 1 or not len(param_range):
         raise ValueError(f"param_range must hold at least one value, got {param_range!r}.")
+    quantiles = np.atleast_1d(quantiles).tolist()
     for quantile in quantiles:
         check_number(quantile, "quantiles", low=0, high=1)
     if not isinstance(threshold, str) or threshold != "auto":
@@ -295,7 +298,7 @@ def _parts(estimator, X, y, cv, n_repeats, random_state):
         return [_Draw(X, int(seed)) for seed in seeds]
     if y is None:
         raise ValueError("y must be given, unless X is a function that draws the data.")
-    X, y = indexable(X, y)
+    X, y = (one if hasattr(one, "shape") else np.asarray(one) for one in indexable(X, y))
     if cv is None:
         cv = ShuffleSplit(n_repeats, test_size=0.25, random_state=random_state)
     cv = check_cv(cv, to_numpy(y), classifier=is_classifier(estimator))
@@ -305,7 +308,7 @@ def _parts(estimator, X, y, cv, n_repeats, random_state):
 def _fit_scores(estimator, part, scorer, param_name, param_range):
     """Scores of one fit, and the shape of the training part."""
     X_train, y_train, X_test, y_test = part.data()
-    size, value = _shape(X_train), param_range[0].item()
+    size, value = X_train.shape, param_range[0].item()
     of_data = param_name in _OF_DATA and param_name not in estimator.get_params()
     if of_data:
         check_integer(value, param_name, low=1, high=size[_OF_DATA.index(param_name)])
@@ -386,7 +389,3 @@ def _rows(array, index):
 
 def _columns(array, count):
     return array.iloc[:, :count] if hasattr(array, "iloc") else array[:, :count]
-
-
-def _shape(X):
-    return X.shape if hasattr(X, "shape") else np.shape(X)

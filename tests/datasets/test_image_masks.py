@@ -65,9 +65,9 @@ def test_same_seed_same_mask_and_kinds():
     [
         ({"images": np.zeros((4, 4))}, "images must have shape"),
         ({"images": np.full((1, 2, 2), "a")}, "images must hold numbers"),
-        ({"missing": 1.0}, "missing == 1.0"),
+        ({"missing": 1.0}, "missing must be below 1, got 1.0"),
         ({"mechanism": "blots"}, "mechanism must be one of"),
-        ({"n_holes": 0}, "n_holes == 0"),
+        ({"n_holes": 0}, "n_holes must be at least 1, got 0"),
     ],
 )
 def test_bad_input(change, message):

@@ -81,9 +81,9 @@ def test_a_seed_gives_the_same_matrix_and_no_seed_another():
     ("parameters", "message"),
     [
         ({"rank": 51}, "rank must be at most the smaller side, 50, got 51"),
-        ({"rank": 0}, "rank == 0, must be >= 1"),
-        ({"missing": 1.0}, "missing == 1.0, must be < 1"),
-        ({"noise": -1.0}, "noise == -1.0, must be >= 0"),
+        ({"rank": 0}, "rank must be at least 1, got 0"),
+        ({"missing": 1.0}, "missing must be below 1, got 1.0"),
+        ({"noise": -1.0}, "noise must be at least 0, got -1.0"),
         ({"mechanism": "rowss"}, "mechanism must be one of 'random', .* got 'rowss'"),
         ({"mechanism": "blocks", "n_groups": 101}, "n_groups must be at most n_samples=100"),
     ],

@@ -120,6 +120,24 @@ def test_the_row_kernel_is_that_of_the_model(matrices):
     np.testing.assert_allclose(completed[holes], completer.transform(X)[holes], atol=1e-8)
 
 
+def test_the_row_kernel_that_was_learned_is_that_of_the_model(matrices):
+    X, _ = matrices
+    completer = NTKMatrixCompleter(alpha=0.5, n_passes=1, tol=1e-8).fit(X)
+    display = MatrixCompletionDisplay.from_estimator(completer, X)
+    standardized = display.row_kernel @ completer.dual_coef_ @ completer.column_kernel_
+    baseline = completer.row_offsets_[:, None] + completer.column_offsets_
+    completed = baseline + standardized * completer.column_scales_
+    holes = np.isnan(X)
+    np.testing.assert_allclose(completed[holes], completer.transform(X)[holes], atol=1e-8)
+
+
+def test_the_row_kernel_of_many_training_rows_is_left_out(matrices):
+    many = np.random.default_rng(0).normal(size=(5001, 3))
+    completer = NTKMatrixCompleter(alpha=1.0, n_passes=1, n_landmarks=3, random_state=0).fit(many)
+    display = MatrixCompletionDisplay.from_estimator(completer, many[:10])
+    assert display.row_kernel is None
+
+
 def test_the_kernel_of_an_identity_prior_is_the_identity(matrices):
     completer = NTKMatrixCompleter(row_prior="identity", alpha=0.1, random_state=0).fit(
         matrices[0]
@@ -147,6 +165,27 @@ def test_dropped_columns_and_indicators_are_left_out(matrices):
     display = MatrixCompletionDisplay.from_estimator(completer, X, X_true, order=None)
     np.testing.assert_array_equal(display.X_completed, completer.transform(X)[:, :11])
     np.testing.assert_array_equal(display.X_true, np.delete(X_true, 4, axis=1))
+
+
+def test_empty_columns_that_are_kept_are_not_mistaken_for_others(matrices):
+    X, X_true = (matrix.copy() for matrix in matrices)
+    X[:, 4] = np.nan
+    completer = NTKMatrixCompleter(alpha=0.1, n_passes=1, keep_empty_features=True).fit(X)
+    display = MatrixCompletionDisplay.from_estimator(completer, X, X_true, order=None)
+    np.testing.assert_array_equal(
+        display.X_completed, np.delete(completer.transform(X), 4, axis=1)
+    )
+    np.testing.assert_array_equal(display.X_true, np.delete(X_true, 4, axis=1))
+
+
+def test_holes_that_have_a_number_are_holes(matrices):
+    X, X_true = matrices
+    marked = np.where(np.isnan(X), -9.0, X)
+    completer = NTKMatrixCompleter(alpha=0.1, n_passes=1, missing_values=-9).fit(marked)
+    display = MatrixCompletionDisplay.from_estimator(completer, marked, X_true, order=None)
+    observed, _, error = (np.ma.getmaskarray(image.get_array()) for image in display.images_)
+    np.testing.assert_array_equal(observed, np.isnan(X))
+    np.testing.assert_array_equal(error, ~np.isnan(X))
 
 
 def test_axes_can_be_given(matrices, completer):

@@ -242,10 +242,18 @@ def test_the_adapted_kernel_with_chosen_settings():
     i, j = np.mgrid[:56, :60]
     stripes = np.sin(1.9 * i + 0.7 * j) + 0.2 * np.sin(i * j / 9)
     X = mask_images(stripes[None], missing=0.4, random_state=0)
-    chooses = NTKImageCompleter(levels=2, n_passes=1, patch_size=3).fit(X)
+    others = {"n_neighbors": 9, "n_similar": 6, "alpha": 0.02}
+    chooses = NTKImageCompleter(levels=2, n_passes=1, patch_size=3, **others).fit(X)
     display = ImageCompletionDisplay.from_estimator(chooses, X).plot_kernel((20, 30))
     T = torch.from_numpy(chooses.kernel_[0, 0] / chooses.kernel_.max())
-    settings = ADAPTIVE._replace(patch_size=3, patch_deviation=6 / 7, bandwidth=chooses.bandwidth)
+    settings = ADAPTIVE._replace(
+        n_neighbors=9,
+        n_similar=6,
+        nugget=0.02,
+        patch_size=3,
+        patch_deviation=6 / 7,
+        bandwidth=chooses.bandwidth,
+    )
     chosen = choose(
         torch.from_numpy(X),
         torch.from_numpy(np.isnan(X[0])),
@@ -260,6 +268,7 @@ def test_the_adapted_kernel_with_chosen_settings():
         kernel="gaussian",
         patch_size=chosen.patch_size,
         bandwidth=chosen.bandwidth,
+        **others,
     ).fit(X)
     expected = ImageCompletionDisplay.from_estimator(given, X).plot_kernel((20, 30))
     np.testing.assert_allclose(

@@ -8,7 +8,7 @@ from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.metrics import make_scorer, median_absolute_error, r2_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skoverparam import NTKMatrixCompleter
 from skoverparam.datasets import make_low_rank_matrix_with_missing
@@ -230,3 +230,20 @@ def test_imputers_without_names_are_taken_by_position(X):
     np.testing.assert_allclose(
         cross_val_entries(_Nameless(), X, cv=2), cross_val_entries(SimpleImputer(), X, cv=2)
     )
+
+
+def _doubled(X):
+    return 2 * X
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e9])
+def test_changed_entries_are_noticed_in_any_units(size):
+    X, _ = make_low_rank_matrix_with_missing(30, 6, rank=2, random_state=0)
+    doubled = make_pipeline(SimpleImputer(), FunctionTransformer(_doubled))
+    with pytest.warns(UserWarning, match="changed observed entries"):
+        cross_val_entries(doubled, size * X, cv=2)
+
+
+def test_a_scorer_that_cannot_be_called_is_named():
+    with pytest.raises(TypeError, match="scoring must be a name or a scorer, got 5"):
+        cross_val_entries(SimpleImputer(), np.ones((4, 3)), scoring=5)

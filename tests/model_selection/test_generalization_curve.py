@@ -235,7 +235,7 @@ def test_where_there_is_no_peak():
         ({"param_range": [61], "param_name": "n_samples"}, "n_samples == 61, must be <= 30"),
         ({"param_range": [1], "param_name": "depth"}, "Invalid parameter 'depth'"),
         ({"theory": [1.0]}, r"theory must have one value for each of the 2 .* shape \(1,\)"),
-        ({"quantiles": (0.5, 2)}, "quantiles == 2, must be <= 1"),
+        ({"quantiles": (0.5, 2)}, "quantiles == 2.0, must be <= 1"),
         ({"y": None}, "y must be given, unless X is a function"),
         ({"X": draw}, "y and cv must be None if X is a function"),
         ({"scoring": "best"}, "scoring"),
@@ -246,3 +246,18 @@ def test_bad_arguments_are_named(data, arguments, message):
     good |= arguments
     with pytest.raises(ValueError, match=message):
         generalization_curve(MinNormRegressor(), good.pop("X"), good.pop("y"), **good)
+
+
+@pytest.mark.parametrize("name", ["alpha", "n_samples", "n_features"])
+def test_lists_are_data_and_one_quantile_is_enough(data, name):
+    X, y = data
+    given = {"param_name": name, "param_range": [2, 3], "cv": KFold(2)}
+    curve = generalization_curve(Ridge(), X, y, **given)
+    listed = generalization_curve(Ridge(), X.tolist(), y.tolist(), quantiles=0.5, **given)
+    np.testing.assert_array_equal(listed.test_scores, curve.test_scores)
+    np.testing.assert_array_equal(listed.quantiles[:, 0], curve.median)
+
+
+def test_a_range_that_is_no_list_is_named(data):
+    with pytest.raises(TypeError, match="param_range must be a list of values, got 3"):
+        generalization_curve(Ridge(), *data, param_name="alpha", param_range=3)
