@@ -122,12 +122,16 @@ def make_generator(random_state: Any) -> torch.Generator:
     Draws are made on the CPU and then moved, so that they agree between devices; the global seed
     is never touched.
     """
+    seed = make_stream(random_state).randint(np.iinfo(np.int32).max)
+    return torch.Generator().manual_seed(int(seed))
+
+
+def make_stream(random_state: Any) -> np.random.RandomState:
+    """Make a numpy stream from a ``random_state`` parameter."""
     try:
-        stream = check_random_state(random_state)
+        return check_random_state(random_state)
     except (TypeError, ValueError):
         raise ValueError(
             "random_state must be None, an integer from 0 or a numpy.random.RandomState, got "
             f"{random_state!r:.80}."
         ) from None
-    seed = stream.randint(np.iinfo(np.int32).max)
-    return torch.Generator().manual_seed(int(seed))

@@ -4,8 +4,8 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import check_random_state
 
+from skoverparam.datasets._random_streams import random_stream
 from skoverparam.theory import FeatureLaws, minimum_norm_risk
 from skoverparam.theory import _arguments as check
 from skoverparam.theory._feature_laws import draw_feature
@@ -345,7 +345,7 @@ def design_arrows(
         start = n + _WINDOW
     check.integer(start, "start", low=n + _WINDOW)
     directions = _directions(arrows)
-    rng = np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    rng = np.random.default_rng(random_stream(random_state).randint(np.iinfo(np.int32).max))
 
     laws = FeatureLaws.from_variances(np.ones(start))
     state = empty_path(n_draws, n)

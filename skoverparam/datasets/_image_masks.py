@@ -1,8 +1,8 @@
 """Holes in images."""
 
 import numpy as np
-from sklearn.utils import check_random_state
 
+from skoverparam.datasets._random_streams import random_stream
 from skoverparam.theory import _arguments as check
 
 _MECHANISMS = ("random", "holes", "text")
@@ -93,7 +93,7 @@ def mask_images(
     check.number(missing, "missing", low=0, high=1, open_high=True)
     check.integer(n_holes, "n_holes", low=1)
     check.option(mechanism, "mechanism", _MECHANISMS)
-    rng = check_random_state(random_state)
+    rng = random_stream(random_state)
     n, shape = len(images), images.shape[1:3]
     draw = {
         "random": lambda: _pixels(shape, missing, rng),

@@ -1,8 +1,8 @@
 """Low-rank matrices with holes."""
 
 import numpy as np
-from sklearn.utils import check_random_state
 
+from skoverparam.datasets._random_streams import random_stream
 from skoverparam.theory import _arguments as check
 
 _MECHANISMS = ("random", "uneven", "blocks", "rows", "columns")
@@ -95,7 +95,7 @@ def make_low_rank_matrix_with_missing(
     6
     """
     _check_parameters(n_samples, n_features, rank, missing, mechanism, noise, n_groups)
-    rng = check_random_state(random_state)
+    rng = random_stream(random_state)
     row_factors = rng.standard_normal((n_samples, rank))
     group = np.arange(n_samples) * n_groups // n_samples
     if mechanism == "blocks":
@@ -105,7 +105,10 @@ def make_low_rank_matrix_with_missing(
     column_factors = rng.standard_normal((n_features, rank))
     X_true = row_factors @ column_factors.T
     hidden = _hidden(rng, n_samples, n_features, missing, mechanism, group, n_groups)
-    X = np.where(hidden, np.nan, X_true + noise * rng.standard_normal(X_true.shape))
+    with np.errstate(over="ignore"):
+        X = X_true + noise * rng.standard_normal(X_true.shape)
+    check.within_range("noise", X)
+    X[hidden] = np.nan
     if return_factors:
         return X, X_true, row_factors, column_factors
     return X, X_true

@@ -1,8 +1,9 @@
 """Linear regression problems with a spectrum of your choice."""
 
 import numpy as np
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 
+from skoverparam.datasets._random_streams import random_stream
 from skoverparam.theory import FeatureLaws
 from skoverparam.theory import _arguments as check
 from skoverparam.theory import spectrum as make_spectrum
@@ -86,10 +87,12 @@ def make_minimum_norm_regression(
     laws = _laws(spectrum, n_features, distribution, n_samples)
     D = len(laws.scale)
     coef = _coefficients(coef, D)
-    rng = check_random_state(random_state)
+    rng = random_stream(random_state)
     X = laws.sample(rng, n_samples)
-    y_true = X @ coef
-    y = y_true + noise * rng.standard_normal(n_samples)
+    with np.errstate(over="ignore", invalid="ignore"):
+        y_true = X @ coef
+        y = y_true + noise * rng.standard_normal(n_samples)
+    check.within_range("coef, noise or spectrum", X, y)
     if return_truth:
         return X, y, Bunch(coef=coef, variances=laws.variances, laws=laws, y=y_true)
     return X, y

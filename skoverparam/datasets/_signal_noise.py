@@ -105,16 +105,21 @@ def make_signal_noise_patches(
     if not isinstance(orthogonal_noise, (bool, np.bool_)):
         raise TypeError(f"orthogonal_noise must be True or False, got {orthogonal_noise!r}.")
     mu = _signal(signal, d)
-    size = np.linalg.norm(mu)
+    # Powers of two, in which squares are within range, change no digit.
+    exponent = check.exponent_of(mu)
+    unit_mu = np.ldexp(mu, -exponent)
+    size = np.linalg.norm(unit_mu)
     rng = check.generator(random_state)
     y_true = rng.choice([-1, 1], n)
     noise = rng.standard_normal((n, n_patches - 1, d))
-    if sigma_p != 1:
-        noise *= sigma_p
     if orthogonal_noise and size > 0:
-        direction = mu / size
+        direction = unit_mu / size
         along = direction.nonzero()[0]  # most signals are sparse
         noise[:, :, along] -= (noise @ direction)[:, :, None] * direction[along]
+    if sigma_p != 1:
+        with np.errstate(over="ignore"):
+            noise *= sigma_p
+        check.within_range("sigma_p", noise)
     at = rng.integers(n_patches, size=n) if position == "random" else np.zeros(n, dtype=np.int64)
     X = np.empty((n, n_patches, d))
     X[np.arange(n_patches) != at[:, None]] = noise.reshape(-1, d)
@@ -122,13 +127,14 @@ def make_signal_noise_patches(
     y = y_true.copy()
     if flip > 0:
         y[rng.permutation(n)[: round(flip * n)]] *= -1
-    scale = sigma_p * np.sqrt(d)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        snr = np.ldexp(size / np.sqrt(d) / np.float64(sigma_p), exponent)
     truth = Bunch(
         signal=mu,
         noise=noise,
         signal_position=at,
         y=y_true,
-        snr=float(size / scale) if scale > 0 else np.inf,
+        snr=float(snr) if sigma_p > 0 else np.inf,
     )
     return X.reshape(n, -1), y, truth
 

@@ -1,8 +1,9 @@
 """Two sub-Gaussian clusters in many dimensions."""
 
 import numpy as np
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 
+from skoverparam.datasets._random_streams import random_stream
 from skoverparam.theory import _arguments as check
 from skoverparam.theory import spectrum as make_spectrum
 
@@ -98,12 +99,14 @@ def make_subgaussian_mixture(
     check.option(direction, "direction", _DIRECTIONS)
     check.option(noise, "noise", _NOISES)
     variances = make_spectrum(spectrum, n_features)
-    rng = check_random_state(random_state)
+    rng = random_stream(random_state)
     mu = _mean(rng, mean, direction, n_features)
     y_true = rng.choice([-1, 1], n_samples)
     X = _unit_noise(rng, noise, (n_samples, n_features))
     X *= np.sqrt(variances)
-    X += y_true[:, None] * mu
+    with np.errstate(over="ignore"):
+        X += y_true[:, None] * mu
+    check.within_range("mean or spectrum", X)
     y = y_true.copy()
     y[rng.permutation(n_samples)[: round(flip * n_samples)]] *= -1
     if return_truth:

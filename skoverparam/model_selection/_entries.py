@@ -3,9 +3,9 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array
 
-from skoverparam._params import check_flag, check_integer, check_number
+from skoverparam._params import check_flag, check_integer, check_number, make_stream
 
 
 class _EntrySplitter:
@@ -40,7 +40,7 @@ class _EntrySplitter:
         observed = ~np.isnan(values)
         units = _units(observed, groups)
         n_units = int(units.max(initial=-1)) + 1
-        rng = check_random_state(self.random_state)
+        rng = make_stream(self.random_state)
         if not n_units:
             raise ValueError("X has no observed entry: there is nothing to split.")
         for chosen in self._choose(rng, n_units):

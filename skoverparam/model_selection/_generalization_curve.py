@@ -9,11 +9,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import ShuffleSplit, check_cv
-from sklearn.utils import check_random_state, indexable
+from sklearn.utils import indexable
 from sklearn.utils.parallel import Parallel, delayed
 
 from skoverparam._arrays import to_numpy
-from skoverparam._params import check_integer, check_number
+from skoverparam._params import check_integer, check_number, make_stream
 
 # Handled here, for estimators that have no such parameter: the first rows, the first columns.
 _OF_DATA = ("n_samples", "n_features")
@@ -294,7 +294,7 @@ def _parts(estimator, X, y, cv, n_repeats, random_state):
     if callable(X):
         if y is not None or cv is not None:
             raise ValueError("y and cv must be None if X is a function that draws the data.")
-        seeds = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=n_repeats)
+        seeds = make_stream(random_state).randint(np.iinfo(np.int32).max, size=n_repeats)
         return [_Draw(X, int(seed)) for seed in seeds]
     if y is None:
         raise ValueError("y must be given, unless X is a function that draws the data.")

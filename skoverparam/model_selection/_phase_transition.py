@@ -5,10 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
-from sklearn.utils import check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
-from skoverparam._params import check_integer, check_number
+from skoverparam._params import check_integer, check_number, make_stream
 from skoverparam.nets._two_layer_cnn_training import suitable_threads
 
 # Networks that are trained at once: enough to keep any device busy, and their data in memory.
@@ -184,7 +183,7 @@ def phase_transition_map(
     scorer = check_scoring(estimator, scoring)
     q, sigma_p = _law(estimator, data_params)
     shape = (n_trials, len(signals), len(dims))
-    seeds = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=shape)
+    seeds = make_stream(random_state).randint(np.iinfo(np.int32).max, size=shape)
     known = _known(resume, signals, dims, sizes, n_trials)
     cells = [
         (int(seeds[trial, row, column]), int(sizes[column]), int(dims[column]), signals[row])

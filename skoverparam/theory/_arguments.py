@@ -182,6 +182,12 @@ def held(number: Any, exponent: int, what: str, *, positive: bool = False) -> An
     return exact
 
 
+def within_range(what: str, *drawn: FloatArray) -> None:
+    """Check that data that were drawn are numbers, or say what made them too large."""
+    if not all(np.isfinite(part).all() for part in drawn):
+        raise ValueError(f"{what} must be scaled: the data are larger than any number.")
+
+
 def finite(value: Any, name: str) -> FloatArray:
     """Check that a parameter is an array of finite numbers of any shape, and make it float64."""
     try:
