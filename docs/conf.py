@@ -4,6 +4,7 @@ import importlib
 import inspect
 import os
 import re
+import sys
 import warnings
 from pathlib import Path
 
@@ -12,6 +13,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import torch
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401  # the gallery links to it
+from sphinx import addnodes
 
 import skoverparam
 
@@ -71,7 +73,27 @@ def described_methods(module, name):
             yield method
 
 
-autosummary_context = {"described_methods": described_methods}
+def described_results(module, name):
+    """List the classes that a function says it returns, if they have no page of their own."""
+    function = getattr(importlib.import_module(module), name)
+    returns = re.search(r"Returns\n-+\n\w+ : (.+)", inspect.getdoc(function) or "")
+    public = {name for published in public_modules() for name in published.__all__}
+    private = {
+        name: home
+        for home, source in sys.modules.items()
+        if home.startswith("skoverparam.")
+        for name, value in vars(source).items()
+        if inspect.isclass(value) and value.__module__ == home and name not in public
+    }
+    for word in re.findall(r"[A-Z]\w+", returns[1]) if returns else ():
+        if word in private:
+            yield private[word], word
+
+
+autosummary_context = {
+    "described_methods": described_methods,
+    "described_results": described_results,
+}
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skoverparam"
@@ -186,5 +208,13 @@ def drop_foreign_labels(app, what, name, obj, options, lines):
         lines[:] = re.sub(r":ref:`([^<`]+?)\s*<[^>]+>`", r"\1", text).split("\n")
 
 
+def hide_private_modules(app, domain, objtype, content):
+    """Drop the private module before the name of a class that is described beside a function."""
+    for prefix in list(content.parent.findall(addnodes.desc_addname)):
+        if "._" in prefix.astext():
+            prefix.parent.remove(prefix)
+
+
 def setup(app):
+    app.connect("object-description-transform", hide_private_modules)
     app.connect("autodoc-process-docstring", drop_foreign_labels)
