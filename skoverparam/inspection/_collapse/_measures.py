@@ -19,7 +19,7 @@ from skoverparam.nets._collapse import (
 
 
 class NeuralCollapse(NamedTuple):
-    """Measures of neural collapse: numbers, or None where there is nothing to measure.
+    r"""Measures of neural collapse: numbers, or None where there is nothing to measure.
 
     Those of the test samples have the prefix ``test_`` and mean the same; measures of the head
     alone have no such counterpart.
@@ -43,7 +43,7 @@ class NeuralCollapse(NamedTuple):
         :math:`tr(S_W) / tr(S_B)`: sees all noise.
 
     nc1_cdnv : float
-        Mean over pairs of classes of :math:`(v_c + v_{c'}) / (2 |mu_c - mu_{c'}|^2)`.
+        Mean over pairs of classes of :math:`(v_c + v_{c'}) / (2 |\mu_c - \mu_{c'}|^2)`.
 
     nc2_equinorm, nc2_equiangle : float
         Standard deviation of the norms of the centered means over their mean, and of the cosines
