@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
+from skoverparam.linalg._lanczos import largest_eigenvalue
 
 # Points on which the largest eigenvalue that is left is measured.
 _FRESH_POINTS = 4000
@@ -16,8 +17,7 @@ _BLOCK_ENTRIES = 2**22
 _SUBSAMPLE = 2000
 # Of the flattened kernel's diagonal, relative to its largest value.
 _LOWEST_DIAGONAL = 0.1
-_POWER_ITERATIONS = 30
-_POWER_VECTORS = 4
+_LANCZOS_STEPS = 30
 # A step on a large batch, relative to the longest that does not diverge: the longest would leave
 # the largest eigenvalue where it is.
 _STEP_SHARE = 0.75
@@ -161,7 +161,9 @@ def eigenpro_preconditioner(
     K, P, unit = _square(matrix, T, diagonal), psi(T), left[T].rsqrt()
     K.addmm_(P, P.T, alpha=-1).mul_(unit[:, None]).mul_(unit)
     # The largest is no less than the mean of all.
-    largest = max(_largest_eigenvalue(K, generator) / len(T), 1 / n)
+    start = torch.randn(len(K), 1, generator=generator, dtype=torch.float64).to(K.device)
+    largest = largest_eigenvalue(lambda v: K @ v, start, n_steps=_LANCZOS_STEPS) / len(T)
+    largest = max(largest, 1 / n)
     return EigenProPreconditioner(matrix, shift, S, place, V, damping, left, largest)
 
 
@@ -190,13 +192,3 @@ def _leading(K: Tensor, q: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     # An eigenvector below this is made of rounding errors of the kernel's precision.
     q = max(0, min(q, s - 1, int((values > s * eps * values[0]).sum()) - 1))
     return values[:q], V[:, :q].contiguous(), values[q]
-
-
-def _largest_eigenvalue(K: Tensor, generator: torch.Generator) -> float:
-    """Return the largest eigenvalue of a positive semidefinite matrix, from below."""
-    width = min(_POWER_VECTORS, len(K))
-    start = torch.randn(len(K), width, generator=generator, dtype=torch.float64)
-    Q = torch.linalg.qr(start.to(K.device))[0]
-    for _ in range(_POWER_ITERATIONS):
-        Q = torch.linalg.qr(K @ Q)[0]
-    return float(torch.linalg.eigvalsh(Q.T @ K @ Q)[-1])
