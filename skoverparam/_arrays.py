@@ -84,9 +84,11 @@ class Passage:
         return self.keep(tree) if isinstance(tree, torch.Tensor) else tree
 
     def tensors(self, tree: Any) -> Any:
-        """Bring every array in nested dictionaries to the device: the way back of `keep_all`."""
+        """Bring every array in nested dictionaries and lists to the device."""
         if isinstance(tree, dict):
             return {name: self.tensors(value) for name, value in tree.items()}
+        if isinstance(tree, list):
+            return [self.tensors(value) for value in tree]
         return self.tensor(tree) if _is_array(tree) else tree
 
     def back(self, tensor: torch.Tensor) -> Any:
@@ -271,7 +273,9 @@ def tensor_function(*names: str) -> Callable[[Function], Function]:
             bound = signature.bind(*args, **kwargs)
             lead = bound.arguments[names[0]]
             for name in names:
-                if bound.arguments.get(name) is not None:
+                given = bound.arguments.get(name)
+                required = signature.parameters[name].default is inspect.Parameter.empty
+                if given is not None or required:
                     bound.arguments[name] = _finite_tensor(bound.arguments[name], name, lead)
             return _in_kind(function(*bound.args, **bound.kwargs), lead)
 
@@ -359,19 +363,27 @@ def sample_weights(sample_weight: Any, n_samples: int) -> np.ndarray[Any, Any]:
 
 
 def _finite_tensor(array: Any, name: str, lead: Any) -> torch.Tensor:
+    if array is None:
+        raise TypeError(f"{name} must be an array of numbers, got None.")
     if isinstance(array, torch.Tensor):
         tensor = array.detach()
+        if tensor.is_complex():
+            raise TypeError(f"{name} must be an array of real numbers, got {tensor.dtype}.")
     else:
         try:
             values = np.asarray(to_numpy(array))
+            if values.dtype.kind == "c":
+                raise TypeError(f"got complex numbers, of {values.dtype}.")
             if values.dtype.kind not in "fiub":
                 values = values.astype(np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise TypeError(f"{name} must be an array of numbers: {error}") from error
         device = lead.device if isinstance(lead, torch.Tensor) else _config.resolve_device("auto")
         tensor = _writeable_tensor(values).to(device)
     if tensor.dtype not in _FLOATS.values():
         tensor = tensor.to(torch.float64)
+    if tensor.ndim == 0:
+        raise ValueError(f"{name} must be an array of at least one dimension, got a number.")
     if not _all_finite(tensor):
         raise ValueError(f"{name} must hold finite numbers, got NaN or infinity.")
     return tensor

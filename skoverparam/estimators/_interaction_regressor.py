@@ -333,7 +333,7 @@ class NTKInteractionRegressor(CallbackSupportMixin, RegressorMixin, DocumentedEs
         check_is_fitted(self)
         passage, X = self._cross(X, reset=False)
         same_namespace(self, X, attribute="dual_coef_", method="predict")
-        model = model_from(_tensors(self._state, passage))
+        model = model_from(passage.tensors(self._state))
         codes, unseen = self._codes(passage, _columns(X))
         values = predict(model, codes, unseen)
         if self.clip is not None:
@@ -516,17 +516,6 @@ def _profiles(passage, rows):
     i, j = passage.tensor(index)
     values = passage.tensor(np.asarray(rows.values, dtype=np.float64))
     return profiles_from_coordinates(i, j, values, rows.shape)
-
-
-def _tensors(state, passage):
-    """Turn the numpy arrays in nested dictionaries and lists into tensors."""
-    if isinstance(state, np.ndarray):
-        return passage.tensor(state)
-    if isinstance(state, dict):
-        return {name: _tensors(value, passage) for name, value in state.items()}
-    if isinstance(state, list):
-        return [_tensors(value, passage) for value in state]
-    return state
 
 
 def _is_auto(value):
