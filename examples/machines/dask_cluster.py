@@ -7,7 +7,7 @@ A grid search and a map of scores, fitted by worker processes of dask. Here they
 this machine; with ``Client("tcp://scheduler:8786")`` in place of the local cluster they are on
 many. This page is not run when the documentation is built. Run it yourself::
 
-    pip install "skoverparam[distributed]"
+    pip install ".[distributed]"
     python examples/machines/dask_cluster.py
 """
 
