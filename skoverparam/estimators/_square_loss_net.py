@@ -31,12 +31,10 @@ from skoverparam.nets._architectures import (
     build_network,
     check_architecture,
 )
-from skoverparam.nets._calibration import (
-    log_probabilities,
-    probabilities,
-)
+from skoverparam.nets._calibration import decide, log_probabilities, probabilities
+from skoverparam.nets._evaluation import within
 from skoverparam.nets._layers import layer_values, read_width
-from skoverparam.nets._losses import LOSSES, sharpness
+from skoverparam.nets._losses import LOSSES
 from skoverparam.nets._training import (
     OPTIMIZERS,
     PRECISIONS,
@@ -252,9 +250,9 @@ class SquareLossNetClassifier(
     over the positions that are counted.
 
     Data are brought to the device once. A batch is a gather of rows, gradients of the loss are
-    in closed form, and optimizers make one fused step. If the loss or a weight is not finite
-    after an epoch, ``fit`` raises :class:`FloatingPointError` and what the epoch before ended
-    with stays fitted; it also stays after an interrupt.
+    in closed form, and optimizers make one fused step. If the loss, a weight or an output is not
+    finite after an epoch, ``fit`` raises :class:`FloatingPointError` and what the epoch before
+    ended with stays fitted; it also stays after an interrupt.
 
     Refits with one seed are equal to the last bit on the same device and number of threads.
 
@@ -410,8 +408,8 @@ class SquareLossNetClassifier(
                 max_steps=self.max_iter,
                 fitted_after=fitted_after,
             )
-        except DivergenceError:
-            raise FloatingPointError(self._divergence(known, training)) from None
+        except DivergenceError as error:
+            raise FloatingPointError(self._divergence(known, training)) from error.__cause__
         finally:
             # Also after an interrupt: the last whole epoch is there to go on from.
             if latest is not None:
@@ -457,8 +455,8 @@ class SquareLossNetClassifier(
         known, training = self._begin(passage, samples, classes, labels, resumes)
         try:
             loss = training.run_epoch(samples, passage.tensor(labels), shuffle=False)
-        except DivergenceError:
-            raise FloatingPointError(self._divergence(known, training)) from None
+        except DivergenceError as error:
+            raise FloatingPointError(self._divergence(known, training)) from error.__cause__
         training.best_weights = None
         curves = {
             "loss_": loss,
@@ -484,10 +482,7 @@ class SquareLossNetClassifier(
             shape (n_samples, n_steps) or (n_samples, n_steps, n_classes), zeros on padding.
         """
         passage, _, outputs = self._outputs(X, "decision_function")
-        scores = outputs / sharpness(self._loss(self.k_, self.M_))
-        if len(self.classes_) == 2:
-            scores = scores[..., 1] - scores[..., 0]
-        return passage.back(scores)
+        return passage.back(decide(outputs, passage.dtype).scores)
 
     def predict(self, X):
         """Predict classes.
@@ -503,7 +498,7 @@ class SquareLossNetClassifier(
             The class with the largest output; -1 or an empty string on padding.
         """
         passage, samples, outputs = self._outputs(X, "predict")
-        best = outputs.argmax(-1)
+        best = decide(outputs, passage.dtype).best
         if best.ndim == 1:
             return decode_labels(passage, self.classes_, best)
         return decode_positions(passage, self.classes_, best, self._present(samples))
@@ -553,7 +548,8 @@ class SquareLossNetClassifier(
             What the layer returns, flattened; zeros on padding.
         """
         passage, samples, network = self._reopen(X, "transform")
-        return passage.back(layer_values(network, samples, layer).flatten(1))
+        features = layer_values(network, samples, layer).flatten(1)
+        return passage.back(within(features, passage.dtype))
 
     def predict_proba(self, X):
         """Estimate probabilities: softmax of the outputs over ``temperature_``.
@@ -569,7 +565,8 @@ class SquareLossNetClassifier(
             The largest is that of the class predicted.
         """
         passage, _, outputs = self._outputs(X, "predict_proba")
-        return passage.back(probabilities(outputs, self.temperature_))
+        decision = decide(outputs, passage.dtype)
+        return passage.back(probabilities(outputs, self.temperature_ / self._unit(), decision))
 
     def predict_log_proba(self, X):
         """Compute logarithms of the probabilities, also where these round to zero.
@@ -585,7 +582,7 @@ class SquareLossNetClassifier(
             Logarithms.
         """
         passage, _, outputs = self._outputs(X, "predict_log_proba")
-        logarithms = log_probabilities(outputs, self.temperature_)
+        logarithms = log_probabilities(outputs, self.temperature_ / self._unit())
         return passage.back(logarithms.to(passage.dtype))
 
     def __sklearn_tags__(self):

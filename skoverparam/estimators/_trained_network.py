@@ -22,20 +22,11 @@ from skoverparam._labels import (
     encode_positions,
     has_positions,
 )
-from skoverparam._params import (
-    make_generator,
-)
+from skoverparam._params import make_generator
 from skoverparam.estimators._base import DocumentedEstimator
-from skoverparam.nets._architectures import (
-    SEQUENTIAL,
-    build_network,
-    rebuild_network,
-)
-from skoverparam.nets._calibration import (
-    fit_temperature,
-    fixed_temperature,
-)
-from skoverparam.nets._losses import Loss, published_rescaling
+from skoverparam.nets._architectures import SEQUENTIAL, build_network, rebuild_network
+from skoverparam.nets._calibration import fit_temperature, fixed_temperature
+from skoverparam.nets._losses import Loss, published_rescaling, sharpness
 from skoverparam.nets._sequences import check_steps, present_steps
 from skoverparam.nets._training import (
     PRECISIONS,
@@ -284,9 +275,10 @@ class TrainedNetwork(CallbackSupportMixin, DocumentedEstimator):
 
     def _divergence(self, known, training):
         rescaled = f", k={known['k_']:g} or M={known['M_']:g}" if self.loss == "square" else ""
-        kept = "" if training.n_epochs == 1 else " The weights of the epoch before are kept."
+        epoch = training.n_epochs
+        kept = "" if epoch == 1 else " The weights of the epoch before are kept."
         return (
-            f"The loss or a weight became infinite or NaN in epoch {training.n_epochs}: lower "
+            f"The loss, a weight or an output became infinite or NaN in epoch {epoch}: lower "
             f"learning_rate={self.learning_rate:g}{rescaled}, or scale X.{kept}"
         )
 
@@ -319,13 +311,16 @@ class TrainedNetwork(CallbackSupportMixin, DocumentedEstimator):
         shape, n_outputs = known["input_shape_"], len(known["classes_"])
         return rebuild_network(architecture, shape, n_outputs, weights, **options)
 
+    def _unit(self):
+        return sharpness(self._loss(self.k_, self.M_))
+
     def _outputs(self, X, method):
-        """Validate the data; also return samples, and outputs in their precision."""
+        """Validate the data; also return samples, and outputs in units of M."""
         passage, samples, network = self._reopen(X, method)
-        return passage, samples, network_outputs(network, samples)
+        return passage, samples, network_outputs(network, samples) / self._unit()
 
     def _reopen(self, X, method):
-        """Validate the data; also return samples, and the network in their precision."""
+        """Validate the data; also return samples and the network, no less precise than trained."""
         check_is_fitted(self)
         passage, X = cross(
             self,
@@ -335,10 +330,12 @@ class TrainedNetwork(CallbackSupportMixin, DocumentedEstimator):
             ensure_all_finite=self._finite(),
         )
         same_namespace(self, X, attribute="_home", method=method)
-        samples = passage.tensor(X, passage.dtype).reshape(-1, *self.input_shape_)
+        # Weights of a training in double precision may be beyond the numbers of single samples.
+        dtype = max(passage.dtype, PRECISIONS[self.dtype], key=lambda dtype: dtype.itemsize)
+        samples = passage.tensor(X, dtype).reshape(-1, *self.input_shape_)
         if self._is_sequential():
             check_steps(samples)
-        network = self._network(vars(self), passage.tensors(self.weights_)).to(passage.dtype)
+        network = self._network(vars(self), passage.tensors(self.weights_)).to(dtype)
         return passage, samples, network
 
 

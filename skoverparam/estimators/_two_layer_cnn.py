@@ -33,6 +33,8 @@ from skoverparam._params import (
 from skoverparam._steps import run_steps
 from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
 from skoverparam.linalg._threads import on_threads
+from skoverparam.nets._calibration import decide, probabilities
+from skoverparam.nets._evaluation import within
 from skoverparam.nets._two_layer_cnn import outputs
 from skoverparam.nets._two_layer_cnn_decomposition import decompose, find_signal
 from skoverparam.nets._two_layer_cnn_patches import gather_patches, split_patches
@@ -52,7 +54,6 @@ from skoverparam.nets._two_layer_cnn_training import (
     train_batch,
     training_accuracy,
     training_steps,
-    within,
 )
 
 _SOLVERS = ("auto", "span", "dense")
@@ -366,9 +367,7 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
             for each class.
         """
         passage, F = self._outputs(X, "decision_function")
-        if F.shape[1] == 2:
-            F = F[:, 1] - F[:, 0]
-        return passage.back(within(F, passage.dtype))
+        return passage.back(decide(F, passage.dtype).scores)
 
     def predict(self, X):
         """Predict classes.
@@ -385,7 +384,7 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
             filter, the first.
         """
         passage, F = self._outputs(X, "predict")
-        return decode_labels(passage, self.classes_, F.argmax(1))
+        return decode_labels(passage, self.classes_, decide(F, passage.dtype).best)
 
     def predict_proba(self, X):
         """Estimate probabilities, by the softmax of the outputs.
@@ -402,7 +401,7 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
             anything on new samples, and calibrated by that.
         """
         passage, F = self._outputs(X, "predict_proba")
-        return passage.back(F.softmax(1).to(passage.dtype))
+        return passage.back(probabilities(F, 1.0, decide(F, passage.dtype)))
 
     def signal_noise_decomposition(self, signal, *, signal_position=None, history=False):
         r"""Take the filters apart: what they learned of the signal, and of each sample's noise.
@@ -711,7 +710,7 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
 @tensor_function(
     "patch_coef", "coef", "coef_init", "patches", "index", "signal", "position", "path"
 )
-def _decomposition(patch_coef, coef, coef_init, patches, index, signal, position, path):
+def _decomposition(patch_coef, coef, coef_init, patches, index, signal, position=None, path=None):
     """Decompose arrays of any kind, in double precision; integers come as numbers."""
     dtype, index, signal = coef.dtype, index.long(), signal.double()
     patches = patches.double()

@@ -300,10 +300,12 @@ def duality(W: Tensor, means: Means, *, center: bool) -> Duality:
 
 def _simplex_error(product: Tensor) -> float:
     n_classes = len(product)
+    largest = product.abs().max()
+    if not float(largest):
+        return math.nan
+    product = product / largest  # squares of products of large features are no numbers
     simplex = torch.eye(n_classes, dtype=product.dtype, device=product.device) - 1 / n_classes
     norm = torch.linalg.matrix_norm(product)
-    if not float(norm):
-        return math.nan
     return float(torch.linalg.matrix_norm(product / norm - simplex / math.sqrt(n_classes - 1)))
 
 

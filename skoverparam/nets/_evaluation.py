@@ -1,4 +1,4 @@
-"""Looking at a network without changing it."""
+"""Looking at a network without changing it, and its outputs in the precision that is asked."""
 
 from __future__ import annotations
 
@@ -122,3 +122,14 @@ def check_rows_apart(module: nn.Module, X: Tensor) -> None:
     scale = float(together.abs().max())
     if not float((together[:1] - alone).abs().max()) <= 1e4 * eps * max(scale, 1e-30):
         raise ValueError(mixes)
+
+
+def within(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Convert to a precision, numbers beyond its range to its largest ones.
+
+    Filters that a step has thrown out to -1e80 excite nothing, and as -3e38 nothing either.
+    """
+    largest = torch.finfo(dtype).max
+    if largest < torch.finfo(values.dtype).max:
+        values = values.clamp(-largest, largest)
+    return values.to(dtype)

@@ -31,6 +31,9 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 # Rows for which outputs are computed at a time.
 _BLOCK = 512
 
+# Weights of smaller norms, after a smaller loss, have finite outputs.
+_LARGE = 1e4
+
 
 class Recipe(NamedTuple):
     """How a network is trained.
@@ -118,7 +121,7 @@ class Epoch(NamedTuple):
 
 
 class DivergenceError(ArithmeticError):
-    """The loss or a weight is no longer finite."""
+    """The loss, a weight or an output is no longer finite."""
 
 
 class Training:
@@ -208,8 +211,10 @@ class Training:
         Raises
         ------
         DivergenceError
-            If the loss or a weight is not finite after the epoch.
+            If the loss, a weight or an output is not finite after the epoch, or the optimizer
+            says that a step is not.
         """
+        self.n_epochs += 1
         self.network.train()
         order = None
         if shuffle:
@@ -222,10 +227,13 @@ class Training:
                     self._set_rate(progress[0] + (progress[1] - progress[0]) * rows.start / len(X))
                 batch = X[rows] if order is None else X.index_select(0, order[rows])
                 total.add_(self._step(batch, labels[rows]), alpha=len(batch))
-        self.n_epochs += 1
         self.n_samples += len(X)
         mean = float(total) / len(X)
-        if not math.isfinite(mean) or not _all_finite(self.network):
+        largest = _largest_norm(self.network)
+        if not (math.isfinite(mean) and math.isfinite(largest)):
+            raise DivergenceError
+        # Products of large weights are larger. Others need not be looked at.
+        if max(mean, largest) > _LARGE and not network_outputs(self.network, X).isfinite().all():
             raise DivergenceError
         return mean
 
@@ -257,17 +265,19 @@ class Training:
             )
             if not self._wants_residuals:
                 outputs.backward(gradient)
-        step: Any = self.optimizer.step
-        if not (self._wants_loss or self._wants_residuals):
-            step()
-            return value
-        if not math.isfinite(float(value)):
-            raise DivergenceError
+        given: dict[str, Tensor] = {}
         if self._wants_loss:
-            step(loss=value)
-        else:
+            given["loss"] = value
+        elif self._wants_residuals:
             rows, counted, weights = counted_rows(outputs, labels, recipe.class_weights)
-            step(residuals=recipe.loss.residuals(rows, counted, weights))
+            given["residuals"] = recipe.loss.residuals(rows, counted, weights)
+        if given and not math.isfinite(float(value)):
+            raise DivergenceError
+        step: Any = self.optimizer.step
+        try:
+            step(**given)
+        except FloatingPointError as error:
+            raise DivergenceError(str(error)) from error
         return value
 
     def _set_rate(self, done: float) -> None:
@@ -415,9 +425,11 @@ def _copied(weights: dict[str, Any]) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in weights.items()}
 
 
-def _all_finite(network: nn.Module) -> bool:
-    norms = torch._foreach_norm([p.detach() for p in network.parameters()])
-    return bool(torch.isfinite(torch.stack(norms)).all())
+def _largest_norm(network: nn.Module) -> float:
+    """Find the largest norm of a parameter or buffer, not finite if one of them is not."""
+    tensors = [*network.parameters(), *network.buffers()]
+    norms = torch._foreach_norm([t.detach() for t in tensors if t.is_floating_point()])
+    return float(torch.stack(norms).max())
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:

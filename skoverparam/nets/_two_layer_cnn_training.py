@@ -247,7 +247,8 @@ def training_steps(
             spent += 1
         if spent == 0:
             raise ValueError(
-                "The loss at the initial filters is not finite: they are too large for the data."
+                "The loss at the initial filters is not finite: lower init_scale or coef_init, or "
+                "scale X."
             )
         if not halve or rate < 1e-12 * training.learning_rate:
             return
@@ -355,17 +356,6 @@ def training_accuracy(training: Training, coef: Tensor) -> float:
 def stacked(path: Sequence[Tensor]) -> Tensor:
     """Coefficients at the tracked steps, along a first axis."""
     return torch.stack(list(path))
-
-
-def within(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Convert to a precision, numbers beyond its range to its largest ones.
-
-    Filters that a step has thrown out to -1e80 excite nothing, and as -3e38 nothing either.
-    """
-    largest = torch.finfo(dtype).max
-    if largest < torch.finfo(values.dtype).max:
-        values = values.clamp(-largest, largest)
-    return values.to(dtype)
 
 
 class Learned(NamedTuple):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from skoverparam.optim._diverging_step import DivergingStepError
 from skoverparam.optim._mirrors import MIRRORS, Mirror, TimeDependentMirror, make_mirror
 
 # Names of the mirrors that depend on time.
@@ -263,7 +264,7 @@ class MirrorDescent(Optimizer):
         largest = _largest(z) if math.isfinite(limit) else 0.0
         if not largest <= limit:
             z.copy_(mirror.to_dual(p))
-            raise ValueError(
+            raise DivergingStepError(
                 f"A step of lr={lr:.3g} takes the dual to {largest:.3g}, where "
                 f"{type(mirror).__name__} has no finite weights in {str(p.dtype)[6:]}. Lower lr; "
                 "the weights are as before the step."

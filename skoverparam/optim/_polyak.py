@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from skoverparam.optim._diverging_step import DivergingStepError
+
 # What PolyakSGD was told, besides the factors of its groups.
 _OPTIONS = ("c", "f_star", "lr_max", "eps")
 
@@ -169,7 +171,7 @@ class PolyakSGD(Optimizer):
                     norm = _norm(p.grad)
                     squared += norm * norm  # as a power it would raise where it overflows
         if not (math.isfinite(value) and math.isfinite(squared)):
-            raise ValueError(
+            raise DivergingStepError(
                 f"PolyakSGD needs a finite loss and gradient, got the loss {value:g} and a "
                 f"gradient of squared norm {squared:g}. The weights are as before the step."
             )
@@ -338,7 +340,7 @@ class GaussNewtonSGD(Optimizer):
                 J = J.double()
                 kernel.addmm_(J, J.T)
         if not bool(torch.isfinite(g).all() and torch.isfinite(kernel).all()):
-            raise ValueError(
+            raise DivergingStepError(
                 "GaussNewtonSGD needs finite residuals and gradients, got NaN or infinity. The "
                 "weights are as before the step."
             )
@@ -395,10 +397,27 @@ def _norm(gradient: Tensor) -> float:
 def _jacobian(residuals: Tensor, params: list[Tensor]) -> list[Tensor | None]:
     """Return for each parameter the (b, size) gradients of all residuals, None without any."""
     each = torch.eye(len(residuals), dtype=residuals.dtype, device=residuals.device)
-    gradients = torch.autograd.grad(
-        residuals, params, grad_outputs=each, is_grads_batched=True, allow_unused=True
-    )
-    return [None if J is None else J.reshape(len(residuals), -1) for J in gradients]
+
+    def gradients(weights: Tensor, batched: bool) -> tuple[Tensor | None, ...]:
+        return torch.autograd.grad(
+            residuals,
+            params,
+            grad_outputs=weights,
+            is_grads_batched=batched,
+            retain_graph=True,
+            allow_unused=True,
+        )
+
+    try:
+        found = gradients(each, True)
+    except (RuntimeError, NotImplementedError):
+        # Some layers have no rule for batches of derivatives, such as normalization by groups of
+        # images whose channels come last.
+        rows = [gradients(weights, False) for weights in each]
+        found = tuple(
+            None if parts[0] is None else torch.stack(parts) for parts in zip(*rows, strict=True)
+        )
+    return [None if J is None else J.reshape(len(residuals), -1) for J in found]
 
 
 def _solve(kernel: Tensor, g: Tensor) -> Tensor:

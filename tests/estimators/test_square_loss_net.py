@@ -336,6 +336,52 @@ def test_divergence_names_what_to_change_and_keeps_the_last_good_weights(blobs):
     assert not hasattr(unfitted, "weights_")
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "params"),
+    [("polyak", None), ("mirror-descent", {"mirror": "pnorm"}), ("gauss-newton", None)],
+)
+def test_divergence_of_an_optimizer_of_ours_is_divergence(blobs, optimizer, params):
+    net = Net(optimizer=optimizer, optimizer_params=params, learning_rate=1e30, max_iter=3)
+    with pytest.raises(FloatingPointError, match=r"in epoch [12]: lower learning_rate=1e\+30"):
+        net.fit(*blobs)
+
+
+class Overflowing(nn.Module):
+    """Outputs beyond all numbers from weights that are none too large."""
+
+    def __init__(self, input_shape, n_outputs):
+        super().__init__()
+        self.first = nn.Linear(input_shape[0], 4)
+        self.last = nn.Linear(4, n_outputs)
+
+    def forward(self, X):
+        return self.last(self.first(X) ** 5)
+
+
+def test_outputs_that_are_no_numbers_are_divergence(blobs):
+    net = Net(architecture=Overflowing, optimizer="sgd", learning_rate=1e9, max_iter=1)
+    with pytest.raises(FloatingPointError, match=r"epoch 1: lower learning_rate"):
+        net.fit(*blobs)
+
+
+def test_statistics_of_batches_that_are_no_numbers_are_divergence(blobs):
+    X, y = blobs
+    net = Net(architecture=normalized, dtype="float64", max_iter=1)
+    with pytest.raises(FloatingPointError, match=r"scale X"):
+        net.fit(1e160 * X, y)
+
+
+def test_weights_of_double_precision_answer_in_single(blobs):
+    X, y = blobs
+    net = Net(dtype="float64", learning_rate=1e20, max_iter=1).fit(X, y)
+    assert max(np.abs(value).max() for value in net.weights_.values()) > 1e15
+    scores = net.decision_function(X.astype(np.float32))
+    assert scores.dtype == np.float32
+    assert np.isfinite(scores).all()
+    assert np.isfinite(net.transform(X.astype(np.float32))).all()
+    np.testing.assert_array_equal(net.predict(X.astype(np.float32)), scores.argmax(1))
+
+
 def explode_late(done):
     return 1.0 if done < 0.5 else 1e20
 
@@ -527,6 +573,19 @@ def test_gauss_newton_for_every_architecture(architecture):
         max_iter=3,
     ).fit(X, y)
     assert net.loss_curve_[-1] < net.loss_curve_[0]
+
+
+def test_gauss_newton_for_images_of_several_channels():
+    # Normalization by groups has no rule for batches of derivatives where channels come last.
+    net = Net(
+        architecture="resnet",
+        architecture_options={"widths": (4,)},
+        optimizer="gauss-newton",
+        optimizer_params={"damping": 1.0},
+        learning_rate=1.0,
+        max_iter=3,
+    ).fit(np.random.default_rng(0).normal(size=(6, 4, 4, 3)), [0, 1, 2, 0, 1, 2])
+    assert net.loss_curve_[-1] < 0.5 * net.loss_curve_[0]
 
 
 def test_mirror_descent_by_name_is_gradient_descent(blobs):

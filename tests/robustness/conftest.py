@@ -12,7 +12,6 @@ import os
 import hypothesis
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.configuration import set_hypothesis_home_dir
-from robustness.watch import outcomes
 
 set_hypothesis_home_dir("build/hypothesis")
 # The watch keeps time itself; global state is guarded around every test, and around every example.
@@ -44,6 +43,8 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter):
+    from robustness.watch import outcomes  # after the profile is loaded
+
     if not outcomes:
         return
     terminalreporter.section("inputs tried")

@@ -164,3 +164,23 @@ def holes(draw, shape):
     elif pattern == "block":
         missing[n // 2 :, d // 2 :] = True
     return missing
+
+
+@st.composite
+def class_codes(draw, n_samples, *, max_classes=4):
+    """Classes 0, 1, ..., at least two of them, each of at least one sample."""
+    count = draw(st.integers(2, min(max_classes, n_samples)))
+    rest = n_samples - count
+    others = draw(st.lists(st.integers(0, count - 1), min_size=rest, max_size=rest))
+    return np.array(draw(st.permutations([*range(count), *others])))
+
+
+def renamed(codes, kind):
+    """Give classes 0, 1, ... names in the same order: integers, strings, floats or bools."""
+    names = {
+        "i": np.arange(4) - 1,
+        "s": np.array(["a", "bb", "ccc", "d"]),
+        "f": np.array([0.0, 1.0, 2.0, 7.0]),
+        "b": np.array([False, True]),
+    }
+    return names[kind][codes]

@@ -14,12 +14,16 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import torch
+from hypothesis import settings
 from sklearn.exceptions import ConvergenceWarning
 
 REFUSALS = (ValueError, TypeError, FloatingPointError, MemoryError)
 
 # Whoever raises an error must know its cause: we, or scikit-learn's validation.
 _OURS = r"skoverparam|sklearn"
+
+# For tests that train networks, each example several of them: a third as many as of others.
+few = settings(max_examples=max(1, settings.default.max_examples // 3))
 
 # How many inputs of every estimator were answered, and how many refused.
 outcomes = defaultdict(Counter)
@@ -91,17 +95,44 @@ def attempt(function, *args, about, **kwargs):
         raise Refused(text) from error
 
 
+def is_refused(function, *args, naming, **kwargs):
+    """Call a function with something wrong in it: it must say so, and name what is wrong.
+
+    Parameters
+    ----------
+    function : callable
+        Such as ``estimator.fit``.
+
+    *args, **kwargs
+        Its arguments.
+
+    naming : str
+        Regular expression: what the error must name.
+    """
+    try:
+        attempt(function, *args, about=naming, **kwargs)
+    except Refused:
+        return
+    raise AssertionError(f"accepted, though it should be refused: {naming}")
+
+
 def _global_state():
-    return np.random.get_state(), torch.random.get_rng_state(), torch.get_num_threads()
+    return (
+        np.random.get_state(),
+        torch.random.get_rng_state(),
+        torch.get_num_threads(),
+        (torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
+    )
 
 
 def _same_state(before):
-    numpy_state, torch_state, threads = _global_state()
+    numpy_state, torch_state, threads, modes = _global_state()
     return {
         "numpy's global random state": numpy_state[2:] == before[0][2:]
         and np.array_equal(numpy_state[1], before[0][1]),
         "torch's global random state": torch.equal(torch_state, before[1]),
         "the number of torch threads": threads == before[2],
+        "torch's default dtype, or whether gradients are on": modes == before[3],
     }
 
 
@@ -122,6 +153,22 @@ def _alarm(name, seconds):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
+
+
+def check_classifier(model, X, y):
+    """Assert that scores, probabilities, their logarithms and predictions say one thing."""
+    scores, P, chosen = model.decision_function(X), model.predict_proba(X), model.predict(X)
+    assert np.isfinite(scores).all()
+    assert ((P >= 0) & (P <= 1)).all()
+    np.testing.assert_allclose(P.sum(-1), 1, rtol=0, atol=1e-5)
+    assert set(np.unique(chosen)) <= set(np.unique(y))
+    best = np.searchsorted(model.classes_, chosen)
+    if len(model.classes_) == 2:
+        assert scores.shape == chosen.shape
+        np.testing.assert_array_equal(best == 1, scores > 0)
+    else:
+        np.testing.assert_array_equal(best, scores.argmax(-1))
+    np.testing.assert_array_equal(best, P.argmax(-1))
 
 
 def says_truly(interpolates, y, predicted, *, rounding):

@@ -634,3 +634,16 @@ def test_a_single_sample_adds_no_degree_of_freedom():
     with pytest.warns(RuntimeWarning, match="single training sample"):
         found = neural_collapse(H, y=[0, 0, 0, 1], weighting="sample", unbiased=True)
     assert found.sw_trace == pytest.approx(1.0, rel=1e-14)
+
+
+@pytest.mark.parametrize("unit", [2.0**-400, 2.0**-200, 2.0**200, 2.0**400])
+def test_no_measure_depends_on_the_unit(unit):
+    H, y = noisy(simplex(4, 6), 5, 0.3)
+    head = np.random.default_rng(0).normal(size=(4, 6))
+    one = neural_collapse(H, y=y, head=(head, None), X_test=H[::-1], y_test=y[::-1])
+    other = neural_collapse(
+        unit * H, y=y, head=(unit * head, None), X_test=unit * H[::-1], y_test=y[::-1]
+    )
+    for name, value in one._asdict().items():
+        if not name.endswith("trace"):
+            assert getattr(other, name) == pytest.approx(value, rel=1e-12), name
