@@ -27,8 +27,11 @@ _PATIENCE = 50
 _LEAST_SHIFT = 1e-12
 # A residual so many times the least one will not come back.
 _DIVERGED = 1e4
-# How fast it converges is not judged earlier.
+# How fast it converges is judged after so many iterations, or sooner where they have cost that
+# share of what another solver takes.
 _JUDGED_AFTER = 20
+_LEAST_JUDGED = 5
+_SHARE_AT_RISK = 0.1
 
 
 _REMARKS = {
@@ -154,12 +157,13 @@ def _iterate(
 
 
 def _is_slow(n_iter: int, estimate: float, options: SolverOptions) -> bool:
-    """Whether the remaining iterations, at the pace so far, cost more than another solver."""
-    if n_iter < _JUDGED_AFTER or not math.isfinite(options.slow_after):
+    """Whether, at the pace so far, another solver is there first, or max_iter before the end."""
+    at_risk = max(_LEAST_JUDGED, _SHARE_AT_RISK * options.slow_after)
+    if n_iter < min(_JUDGED_AFTER, at_risk) or not math.isfinite(options.slow_after):
         return False
     pace = -math.log(min(estimate, 0.9)) / n_iter
     remaining = math.log(estimate / options.tol) / pace if estimate > options.tol else 0.0
-    return remaining > options.slow_after
+    return remaining > min(options.slow_after, options.max_iter - n_iter)
 
 
 class _State:

@@ -354,9 +354,23 @@ def test_slow_conjugate_gradients_are_left_for_a_factor(monkeypatch):
     )
     found = steps[-1].solution
     assert found.solver == "cholesky"
-    assert found.n_iter >= 20
+    # A tenth of what the factor costs, at most.
+    assert 5 <= found.n_iter < 20
     assert "conjugate gradients had a residual of" in found.plan.why
     assert found.residual.max() < 1e-9
+
+
+@pytest.mark.parametrize(("max_iter", "status"), [(100, "slow"), (2000, "solved")])
+def test_iterations_that_will_not_be_enough_are_given_up(max_iter, status):
+    """At the pace of the first of them, where somebody else can go on; to the end, where not."""
+    one = system(600, kernel=RadialKernel("matern", 3.0, nu=2.5))
+    options = SolverOptions(generator(), tol=1e-7, max_iter=max_iter, rank=60, slow_after=1e6)
+    last = last_of(_pcg.steps(one, options))
+    assert last.status == status
+    if status == "slow":
+        assert last.n_iter < 50
+        alone = dataclasses.replace(options, generator=generator(), slow_after=math.inf)
+        assert last_of(_pcg.steps(one, alone)).status == "max_iter"
 
 
 def test_steps_lead_to_the_solution():
