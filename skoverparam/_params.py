@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state, check_scalar
 
+# Integers are numbers of things, and of 64 bits.
+_MOST = 2**63 - 1
+
 
 def check_number(
     value: Any,
@@ -44,8 +47,12 @@ def check_number(
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be a number, got {value!r} of type bool.")
     check_scalar(value, name, Real, min_val=low, max_val=high, include_boundaries=boundaries)
-    if not np.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value!r}.")
+    try:
+        finite = np.isfinite(float(value))
+    except OverflowError:
+        finite = False
+    if not finite:
+        raise ValueError(f"{name} must be finite, got {value!r:.80}.")
 
 
 def check_integer(
@@ -62,6 +69,8 @@ def check_integer(
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer, got {value!r} of type bool.")
     check_scalar(value, name, Integral, min_val=low, max_val=high)
+    if value > _MOST:
+        raise ValueError(f"{name} must be at most {_MOST}, got {value!r:.80}.")
 
 
 def check_flag(value: Any, name: str) -> None:

@@ -14,6 +14,8 @@ from skoverparam.theory._risk_path import append_feature, empty_path
 
 # The paper's window around the interpolation threshold, where moments may not exist.
 _WINDOW = 8
+# No feature is to be more than this much rarer or larger than those before it.
+_STEEPEST = 1e12
 # An arrow counts as followed on fresh draws if the step is this many standard errors long.
 _SURE = 5
 # Beyond this ratio of standard deviations, solvers in float64 no longer see the smallest ones.
@@ -114,23 +116,30 @@ def design_staircase(n_samples, peaks, heights=10.0, *, noise=1.0, n_features=No
     check.number(noise, "noise", low=0, open_low=True)
     n = int(n_samples)
     peaks = _checked_peaks(peaks, n)
-    heights = np.asarray(heights, dtype=np.float64)
+    heights = check.finite(heights, "heights")
     if heights.ndim > 1 or heights.size not in (1, len(peaks)):
         raise ValueError(
             f"heights must be a number or one for each of {len(peaks)} peaks, got shape "
             f"{heights.shape}."
         )
-    if not (np.isfinite(heights).all() and heights.min() > 0):
-        raise ValueError(f"heights must be positive and finite, got {heights.tolist()}.")
+    if not heights.min() > 0:
+        raise ValueError(f"heights must be positive, got {heights.tolist()}.")
     heights = np.broadcast_to(heights.ravel(), len(peaks))
+    with np.errstate(over="ignore", divide="ignore"):
+        relative = heights / np.float64(noise) / np.float64(noise)
+    if not (np.isfinite(relative) & (relative > 0)).all():
+        raise ValueError(
+            f"heights must be numbers relative to noise**2, got {heights.tolist()} and "
+            f"noise={noise:g}."
+        )
     last = int(peaks[-1])
     if n_features is None:
         n_features = last + 2 * n
     check.integer(n_features, "n_features", low=last + 1)
 
     starts, levels = [0], [1.0]
-    for peak, height in zip(peaks, heights, strict=True):
-        start, level = _block(starts, levels, n, int(peak), height / noise**2)
+    for peak, height in zip(peaks, relative, strict=True):
+        start, level = _block(starts, levels, n, int(peak), height)
         starts.append(start)
         levels.append(level)
     variances = _stairs(starts, levels, n_features)
@@ -154,9 +163,9 @@ def design_staircase(n_samples, peaks, heights=10.0, *, noise=1.0, n_features=No
 
 
 def _checked_peaks(peaks, n):
-    peaks = np.atleast_1d(np.asarray(peaks))
-    if peaks.ndim != 1 or not peaks.size or not np.issubdtype(peaks.dtype, np.integer):
-        raise TypeError(f"peaks must be one or more integers, got {peaks.tolist()!r}.")
+    peaks = np.atleast_1d(check.integers(peaks, "peaks", low=1))
+    if peaks.ndim != 1:
+        raise TypeError(f"peaks must be one or more integers, got shape {peaks.shape}.")
     if np.diff(peaks, prepend=n).min() < 1.5 * n:
         raise ValueError(
             f"peaks must each be at least 1.5 n_samples = {1.5 * n:g} beyond the one before, the "
@@ -337,7 +346,7 @@ def design_arrows(
     ([1.0, -1.0, -1.0, 1.0], [19])
     """
     check.integer(n_samples, "n_samples", low=2)
-    check.number(ratio, "ratio", low=1, open_low=True)
+    check.number(ratio, "ratio", low=1, open_low=True, high=_STEEPEST)
     check.number(noise, "noise", low=0, open_low=True)
     check.integer(n_draws, "n_draws", low=100)
     n = int(n_samples)
@@ -376,10 +385,13 @@ def _directions(arrows):
     """Read the arrows: True for up."""
     if isinstance(arrows, str):
         arrows = [{"U": 1, "D": -1}.get(letter, letter) for letter in arrows.upper()]
-    arrows = list(arrows)
-    wrong = [arrow for arrow in arrows if arrow not in (1, -1)]
+    try:
+        arrows = list(arrows)
+    except TypeError:
+        arrows = [arrows]
+    wrong = [arrow for arrow in arrows if np.size(arrow) != 1 or arrow not in (1, -1)]
     if wrong or not arrows:
-        got = repr(wrong[0]) if wrong else "an empty sequence"
+        got = f"{wrong[0]!r:.80}" if wrong else "an empty sequence"
         raise ValueError(f"arrows must be letters 'U' and 'D' or numbers +1 and -1, got {got}.")
     return np.array([arrow == 1 for arrow in arrows])
 

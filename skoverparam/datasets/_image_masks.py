@@ -82,7 +82,10 @@ def mask_images(
     >>> np.isnan(masked).sum(axis=(1, 2))
     array([16, 16])
     """
-    images = np.asarray(images)
+    try:
+        images = np.asarray(images)
+    except ValueError as error:
+        raise ValueError(f"images must have one shape, got {images!r:.80}.") from error
     if images.ndim not in (3, 4):
         raise ValueError(
             "images must have shape (n_images, height, width) or (n_images, height, width, "

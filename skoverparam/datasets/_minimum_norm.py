@@ -118,6 +118,6 @@ def _laws(spectrum, n_features, distribution, n_samples):
 
 
 def _coefficients(coef, n_features):
-    if np.ndim(coef) == 0:
+    if check.ndim(coef) == 0:
         return np.full(n_features, check.number(coef, "coef") / np.sqrt(n_features))
     return check.vector(coef, "coef", length=n_features, of=" (n_features)").copy()

@@ -140,7 +140,7 @@ def make_signal_noise_patches(
 
 
 def _signal(signal, d):
-    if np.ndim(signal) != 0:
+    if check.ndim(signal) != 0:
         return check.vector(signal, "signal", length=d, of=" (d)").copy()
     check.number(signal, "signal", low=0)
     mu = np.zeros(d)

@@ -115,7 +115,7 @@ def make_subgaussian_mixture(
 
 
 def _mean(rng, mean, direction, n_features):
-    if np.ndim(mean) != 0:
+    if check.ndim(mean) != 0:
         return check.vector(mean, "mean", length=n_features, of=" (n_features)").copy()
     check.number(mean, "mean", low=0)
     mu = np.zeros(n_features)

@@ -466,7 +466,7 @@ def _adapted(estimator, corrupted, completed):
     guide = None if estimator.guide is None else _planes(to_numpy(estimator.guide))
 
     @tensor_function("image", "missing", "T", "pixels", "guide")
-    def row(image, missing, T, target, pixels, guide):
+    def row(image, missing, T, target, pixels, guide=None):
         window = T / top, estimator.kernel_far_ / float(top)
         # As for the completion: only observed pixels are looked at, which it has, too.
         chosen = choose(image, missing > 0, *window, settings) if chooses else settings

@@ -206,10 +206,12 @@ def generalization_curve(
     """
     if not np.iterable(param_range) or isinstance(param_range, str):
         raise TypeError(f"param_range must be a list of values, got {param_range!r}.")
-    param_range = np.asarray(list(param_range))
+    if not isinstance(param_name, str):
+        raise TypeError(f"param_name must be a string, got {param_name!r:.80}.")
+    param_range = _array(list(param_range), "param_range")
     if param_range.ndim != 1 or not len(param_range):
         raise ValueError(f"param_range must hold at least one value, got {param_range!r}.")
-    quantiles = np.atleast_1d(quantiles).tolist()
+    quantiles = np.atleast_1d(_array(quantiles, "quantiles")).tolist()
     for quantile in quantiles:
         check_number(quantile, "quantiles", low=0, high=1)
     if not isinstance(threshold, str) or threshold != "auto":
@@ -247,6 +249,14 @@ def generalization_curve(
         negate=isinstance(scoring, str) and scoring.startswith("neg_"),
         used_path=used_path,
     )
+
+
+def _array(values, name):
+    """Make an array of what must have one shape."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{name} must have one shape, got {values!r:.80}.") from None
 
 
 class _Split(NamedTuple):
@@ -374,7 +384,11 @@ def _threshold(estimator, param_name, n_train, n_features):
 def _line(theory, param_range):
     if theory is None:
         return None
-    values = np.asarray(theory(param_range) if callable(theory) else theory, dtype=np.float64)
+    line = theory(param_range) if callable(theory) else theory
+    try:
+        values = np.asarray(line, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"theory must hold or return numbers, got {line!r:.80}.") from None
     if values.shape != param_range.shape:
         raise ValueError(
             f"theory must have one value for each of the {len(param_range)} values of "

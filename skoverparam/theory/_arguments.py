@@ -14,6 +14,14 @@ FloatArray = NDArray[np.float64]
 _MOST = 2**63 - 1
 
 
+def ndim(value: Any) -> int:
+    """Count the dimensions of what a user gave; ragged lists, which are no arrays, have one."""
+    try:
+        return np.ndim(value)
+    except ValueError:
+        return 1
+
+
 def integer(value: Any, name: str, *, low: int, high: int | None = None) -> int:
     """Check that a parameter is an integer within bounds (both included)."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
@@ -30,11 +38,14 @@ def integers(
     value: Any, name: str, *, low: int, high: int | None = None
 ) -> NDArray[np.int64] | int:
     """Check that a parameter is an integer, or an array of them of any shape."""
-    if np.ndim(value) == 0 and not isinstance(value, np.ndarray):
+    if ndim(value) == 0 and not isinstance(value, np.ndarray):
         return integer(value, name, low=low, high=high)
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise TypeError(f"{name} must be one or more integers, got {value!r:.80}.") from error
     if array.size == 0 or not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(f"{name} must be an integer or an array of integers, got {value!r:.80}.")
+        raise TypeError(f"{name} must be one or more integers, got {value!r:.80}.")
     for bound in (array.min(), array.max()):
         integer(bound, name, low=low, high=high)
     return array.astype(np.int64)
@@ -191,6 +202,8 @@ def within_range(what: str, *drawn: FloatArray) -> None:
 def finite(value: Any, name: str) -> FloatArray:
     """Check that a parameter is an array of finite numbers of any shape, and make it float64."""
     try:
+        if np.iscomplexobj(value):
+            raise TypeError("complex numbers")
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"{name} must be an array of numbers, got {value!r:.80}.") from error

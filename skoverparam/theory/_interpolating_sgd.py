@@ -300,7 +300,7 @@ def _row_space(X: Any, y: Any) -> tuple[FloatArray, FloatArray, int, int]:
 
 
 def _checked_steps(step_sizes: Any, count: int) -> FloatArray:
-    steps = check.vector(np.ravel(step_sizes), "step_sizes")
+    steps = check.vector(check.finite(step_sizes, "step_sizes").ravel(), "step_sizes")
     if steps.size == 1:
         steps = np.full(count, steps[0])
     steps = check.vector(steps, "step_sizes", length=count, of=" (one for each batch size)")

@@ -115,7 +115,7 @@ def linear_classifier_risk(
         raise ValueError(
             f"intercept must be a number, or one for each classifier, got shape {b.shape}."
         )
-    if np.ndim(spectrum) == 2:
+    if check.ndim(spectrum) == 2:
         Sigma = check.covariance(spectrum)
         if len(Sigma) != d:
             raise ValueError(f"spectrum must be for {d} features as coef is, got {len(Sigma)}.")
@@ -385,7 +385,7 @@ def _mixture(spectrum: Any, mean: Any) -> tuple[FloatArray, FloatArray, int]:
     Variances are divided by a power of two, the mean by its root: the exponents stay the same.
     The last value is the exponent of that power.
     """
-    if np.ndim(spectrum) == 2:
+    if check.ndim(spectrum) == 2:
         Sigma = check.covariance(spectrum)
         half = (check.exponent_of(Sigma) + 1) // 2
         lam, axes = np.linalg.eigh(np.ldexp(Sigma, -2 * half))
@@ -395,7 +395,7 @@ def _mixture(spectrum: Any, mean: Any) -> tuple[FloatArray, FloatArray, int]:
         lam, axes = check.variances(spectrum), None
         half = (check.exponent_of(lam) + 1) // 2
         lam = np.ldexp(lam, -2 * half)
-    if np.ndim(mean) == 0:
+    if check.ndim(mean) == 0:
         norm = check.number(mean, "mean", low=0)
         if lam.max() - lam.min() > 1e-10 * lam.max():
             raise ValueError(

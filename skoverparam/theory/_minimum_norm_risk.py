@@ -252,8 +252,8 @@ def _back(risk: MinimumNormRisk, unit: _Units) -> MinimumNormRisk:
 
 
 def _as_given(value: Any) -> Any:
-    """Make lists and ranges arrays, and leave numbers numbers."""
-    return value if np.ndim(value) == 0 else np.asarray(value)
+    """Make ranges lists, whose entries are then checked."""
+    return list(value) if isinstance(value, range) else value
 
 
 def _given_features(spectrum: Any, method: str) -> FloatArray | FeatureLaws:
@@ -267,7 +267,7 @@ def _given_features(spectrum: Any, method: str) -> FloatArray | FeatureLaws:
                 f"form, got {method!r}."
             )
         return laws.variances
-    if np.ndim(spectrum) == 2:
+    if check.ndim(spectrum) == 2:
         return check.covariance(spectrum)
     return check.variances(spectrum)
 

@@ -150,8 +150,9 @@ def signal_noise_phase(
     m = check.integer(n_filters, "n_filters", low=1)
     n_patches = check.integer(n_patches, "n_patches", low=2)
     given = {"n": n, "d": d, "signal": signal, "sigma_p": sigma_p}
-    given |= {"init_scale": init_scale, "learning_rate": learning_rate}
-    known = {name: _positive(v, name) for name, v in given.items() if v is not None}
+    chosen = {"init_scale": init_scale, "learning_rate": learning_rate}
+    given |= {name: value for name, value in chosen.items() if value is not None}
+    known = {name: _positive(value, name) for name, value in given.items()}
     try:
         shape = np.broadcast_shapes(*(array.shape for array in known.values()))
     except ValueError as error:
@@ -189,11 +190,8 @@ def signal_noise_phase(
 
 
 def _positive(value: Any, name: str) -> FloatArray:
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise TypeError(f"{name} must hold numbers, got {value!r:.80}.") from error
-    if array.size == 0 or not (np.isfinite(array).all() and (array > 0).all()):
+    array = check.finite(value, name)
+    if array.size == 0 or not (array > 0).all():
         raise ValueError(f"{name} must be positive and finite, got {value!r:.80}.")
     return array
 

@@ -100,8 +100,8 @@ def spectrum(
     if not isinstance(kind, str):
         if given:
             raise ValueError(f"{next(iter(given))} is for a spectrum with a name, not an array.")
-        return check.variances(kind, "spectrum", length=n_features).copy()
-    check.option(kind, "spectrum", tuple(_PARAMETERS))
+        return check.variances(kind, "kind of spectrum", length=n_features).copy()
+    check.option(kind, "kind of spectrum", tuple(_PARAMETERS))
     taken = _PARAMETERS[kind]
     for name in given:
         if name not in taken:
@@ -139,7 +139,7 @@ def _staircase(n_features: int | None, given: dict[str, Any]) -> FloatArray:
     for name in ("sizes", "levels"):
         if name not in given:
             raise ValueError(f"{name} must be given for the 'staircase' spectrum.")
-    sizes = np.atleast_1d(check.integers(np.asarray(given["sizes"]), "sizes", low=1))
+    sizes = np.atleast_1d(check.integers(given["sizes"], "sizes", low=1))
     levels = check.vector(given["levels"], "levels", length=len(sizes), of=" as sizes has")
     values = check.variances(np.repeat(levels, sizes), "levels")
     if n_features is not None and len(values) != n_features:

@@ -77,8 +77,8 @@ def test_own_scale_and_step_are_the_estimators():
     [
         ({"q": 2}, ValueError, "q must be above 2"),
         ({"n": 0}, ValueError, "n must be positive"),
-        ({"d": [1, np.nan]}, ValueError, "d must be positive and finite"),
-        ({"signal": "loud"}, TypeError, "signal must hold numbers"),
+        ({"d": [1, np.nan]}, ValueError, "d must be finite"),
+        ({"signal": "loud"}, TypeError, "signal must be an array of numbers"),
         ({"n_filters": 0}, ValueError, "n_filters"),
         ({"n_patches": 1}, ValueError, "n_patches"),
         ({"learning_rate": -1.0}, ValueError, "learning_rate must be positive"),

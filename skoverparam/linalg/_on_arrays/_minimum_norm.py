@@ -336,12 +336,16 @@ def _check_path(
     largest = X.shape[1] if axis == "features" else X.shape[0]
     if dims is None:
         return list(range(1, largest + 1)), float(rcond)
-    sizes = [int(d) for d in dims]
+    try:
+        sizes = [int(d) for d in dims]
+        whole = sizes == list(dims)
+    except (TypeError, ValueError, OverflowError):
+        sizes, whole = [], False
     ascending = all(a < b for a, b in zip(sizes, sizes[1:], strict=False))
-    if not sizes or not ascending or sizes != list(dims) or sizes[0] < 1 or sizes[-1] > largest:
+    if not sizes or not whole or not ascending or sizes[0] < 1 or sizes[-1] > largest:
         raise ValueError(
             f"dims must be integers from 1 to {largest}, the number of {axis}, strictly "
-            f"ascending; got {dims!r}."
+            f"ascending; got {dims!r:.80}."
         )
     return sizes, float(rcond)
 
