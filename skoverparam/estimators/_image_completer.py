@@ -443,9 +443,10 @@ class NTKImageCompleter(
                     f"prior must have shape (n_channels, {shape[0]}, {shape[1]}), as the images "
                     f"have, got {tuple(prior.shape)}."
                 )
-            if not bool(prior.any()):
+            if not bool(prior.square().any()):
                 raise ValueError(
-                    "prior must not be zero everywhere: all pixels are then alike to the network."
+                    "prior must have entries whose squares are above zero, or all pixels are "
+                    f"alike to the network; its largest entry is {float(prior.abs().max()):.3g}."
                 )
         require_memory(
             memory_needed(layers, self.levels, shape[:2], prior, n_values),

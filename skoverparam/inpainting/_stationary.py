@@ -38,6 +38,7 @@ from skoverparam.linalg._circulant import (
     window_product,
 )
 from skoverparam.linalg._jittered_cholesky import jittered_cholesky
+from skoverparam.linalg._units import units_of
 
 # Products between two float64 residuals; few where held-out pixels are looked at after each.
 _SWEEP, _SHORT_SWEEP = 50, 4
@@ -150,7 +151,14 @@ def complete(
     product otherwise; the memory some tens of numbers per pixel, and 150 bytes per observed pixel
     and mask.
     """
-    yield from _complete(kernel, _Task(images, missing, alpha, tol, max_iter, held_out))
+    # In units of powers of two, which change no digit, the squares of residuals are numbers.
+    seen = torch.where(missing[:, None], 0, images)
+    units = units_of(seen.flatten(1).T)
+    back = units[:, None, None, None]
+    for step in _complete(kernel, _Task(seen / back, missing, alpha, tol, max_iter, held_out)):
+        error = None if step.held_out_error is None else step.held_out_error * units
+        filled = _filled(images, missing, step.images * back)
+        yield step._replace(images=filled, held_out_error=error)
 
 
 def torus_shape(shape: tuple[int, int], *, period: int, reach: int) -> tuple[int, int]:

@@ -492,6 +492,19 @@ def test_a_kernel_without_neighbors_fills_in_the_mean():
     assert np.ptp(filled[0, 0, 1:4]) < 1e-6
 
 
-def test_a_prior_of_zeros_is_named(data):
-    with pytest.raises(ValueError, match="prior must not be zero everywhere"):
-        NTKImageCompleter(prior=np.zeros((2, 24, 30))).fit(data[0])
+@pytest.mark.parametrize("size", [0.0, 1e-200])
+def test_a_prior_whose_squares_are_zero_is_named(data, size):
+    with pytest.raises(ValueError, match="prior must have entries whose squares are above zero"):
+        NTKImageCompleter(prior=np.full((2, 24, 30), size)).fit(data[0])
+
+
+@pytest.mark.parametrize("exponent", [-1000, -700, 700, 1015])
+@pytest.mark.parametrize("options", [{}, {"tol": "auto"}, {"upsampling": "bilinear", "levels": 1}])
+def test_values_whose_squares_are_no_numbers(exponent, options):
+    truth = scenes(n=1, shape=(10, 12))
+    X = mask_images(truth, missing=0.3, random_state=0)
+    plain = NTKImageCompleter(prior="stationary", **options).fit(X)
+    scaled = NTKImageCompleter(prior="stationary", **options).fit(2.0**exponent * X)
+    assert scaled.residual_ == plain.residual_
+    filled = scaled.transform(2.0**exponent * X) / 2.0**exponent
+    np.testing.assert_allclose(filled, plain.transform(X), rtol=1e-12)

@@ -12,7 +12,7 @@ from skoverparam import NTKImageCompleter, NTKInteractionRegressor, NTKMatrixCom
 _FLOATS = ("float64", "float64", "float32")
 _ABOUT_MATRICES = r"^X has no observed entry: all \d+ x \d+ are |^rank must be at most the smaller"
 _ABOUT_IMAGES = (
-    r"^Image \d+ of X has no observed pixel( in channel \d+)?: |^prior must not be zero"
+    r"^Image \d+ of X has no observed pixel( in channel \d+)?: |^prior must have entries"
 )
 _ABOUT_INTERACTIONS = r"^rank must be at most \d+, the size of the largest kernel|^X has only"
 # A factor that changes no digit, and leaves room for the extreme scales.
