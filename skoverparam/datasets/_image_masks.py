@@ -96,6 +96,8 @@ def mask_images(
     check.number(missing, "missing", low=0, high=1, open_high=True)
     check.integer(n_holes, "n_holes", low=1)
     check.option(mechanism, "mechanism", _MECHANISMS)
+    check.flag(shared, "shared")
+    check.flag(return_mask, "return_mask")
     rng = random_stream(random_state)
     n, shape = len(images), images.shape[1:3]
     draw = {

@@ -95,6 +95,7 @@ def make_low_rank_matrix_with_missing(
     6
     """
     _check_parameters(n_samples, n_features, rank, missing, mechanism, noise, n_groups)
+    check.flag(return_factors, "return_factors")
     rng = random_stream(random_state)
     row_factors = rng.standard_normal((n_samples, rank))
     group = np.arange(n_samples) * n_groups // n_samples

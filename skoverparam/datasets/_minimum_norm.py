@@ -80,6 +80,7 @@ def make_minimum_norm_regression(
     >>> X.shape, truth.variances[:3].round(3).tolist()
     ((20, 50), [1.0, 0.5, 0.333])
     """
+    check.flag(return_truth, "return_truth")
     check.integer(n_samples, "n_samples", low=1)
     check.number(noise, "noise", low=0)
     if n_features is not None:

@@ -102,8 +102,7 @@ def make_signal_noise_patches(
     check.number(sigma_p, "sigma_p", low=0)
     check.number(flip, "flip", low=0, high=0.5, open_high=True)
     check.option(position, "position", _POSITIONS)
-    if not isinstance(orthogonal_noise, (bool, np.bool_)):
-        raise TypeError(f"orthogonal_noise must be True or False, got {orthogonal_noise!r}.")
+    check.flag(orthogonal_noise, "orthogonal_noise")
     mu = _signal(signal, d)
     # Powers of two, in which squares are within range, change no digit.
     exponent = check.exponent_of(mu)

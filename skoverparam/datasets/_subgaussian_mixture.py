@@ -93,6 +93,7 @@ def make_subgaussian_mixture(
     >>> X.shape, int((y != truth.y).sum()), float(truth.mean[0])
     ((20, 100), 2, 3.0)
     """
+    check.flag(return_truth, "return_truth")
     check.integer(n_samples, "n_samples", low=1)
     check.integer(n_features, "n_features", low=1)
     check.number(flip, "flip", low=0, high=0.5, open_high=True)

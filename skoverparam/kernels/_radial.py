@@ -2,8 +2,9 @@
 
 A tile of the matrix stays in the cache from the distances to the values. Distances are exact to
 rounding at any offset and for points that are close to each other, which interpolation depends on:
-inputs are centered; few features are compared one by one; with many features squared distances
-come from inner products, and those that have canceled are computed again from the differences.
+units are powers of two; few features are compared one by one; with many features squared distances
+come from inner products of centered inputs, and those that have canceled are computed again from
+the differences.
 """
 
 from __future__ import annotations
@@ -96,11 +97,16 @@ class RadialKernel:
         check_rows(X, Z)
         with torch.no_grad():
             left, right = self._in_units(X.detach(), None if Z is None else Z.detach())
-            direct = self._norm != 2 or X.shape[1] <= _FEW_FEATURES or _overflows(left, right)
-            if direct:
+            if self._norm != 2 or X.shape[1] <= _FEW_FEATURES:
+                self._from_differences(left, right, Z is None, out)
+                return
+            center = middle_of(left)
+            around = left - center
+            others = around if Z is None else right - center
+            if _overflows(around, others):
                 self._from_differences(left, right, Z is None, out)
             else:
-                self._from_products(left, right, Z is None, out)
+                self._from_products(left, right, around, others, Z is None, out)
 
     @property
     def _norm(self) -> float:
@@ -114,11 +120,19 @@ class RadialKernel:
             return 2.0
         return powers.get(self.profile, 1.0)
 
+    @property
+    def _unit(self) -> float:
+        """The power of two next to the bandwidth: dividing by it changes no digit."""
+        return 2.0 ** min(max(math.frexp(self.bandwidth)[1], -1000), 1000)
+
     def _in_units(self, X: Tensor, Z: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Points around the middle of X, in units of the bandwidth."""
+        """Points in such units; around the middle of X only if there they are no numbers else."""
+        left, right = X / self._unit, None if Z is None else Z / self._unit
+        if _is_finite(left) and (right is None or _is_finite(right)):
+            return left, left if right is None else right
         center = middle_of(X)
-        left = (X - center).div_(self.bandwidth)
-        return left, left if Z is None else (Z - center).div_(self.bandwidth)
+        left = (X - center).div_(self._unit)
+        return left, left if Z is None else (Z - center).div_(self._unit)
 
     def _from_differences(self, left: Tensor, right: Tensor, symmetric: bool, out: Tensor) -> None:
         def process(tile: tuple[slice, slice]) -> None:
@@ -136,11 +150,20 @@ class RadialKernel:
             process, tiles(rows, len(right), symmetric, tile_side(left.device)), left.device
         )
 
-    def _from_products(self, left: Tensor, right: Tensor, symmetric: bool, out: Tensor) -> None:
+    def _from_products(
+        self,
+        left: Tensor,
+        right: Tensor,
+        x: Tensor,
+        z: Tensor,
+        symmetric: bool,
+        out: Tensor,
+    ) -> None:
+        """Fill in by products of the centered x and z, and differences of left and right."""
         # |x|^2 - 2 <x, z> + |z|^2 as a single product.
-        squares, others = left.square().sum(1, keepdim=True), right.square().sum(1, keepdim=True)
-        here = torch.cat([left * -2, squares, torch.ones_like(squares)], 1)
-        there = torch.cat([right, torch.ones_like(others), others], 1)
+        squares, others = x.square().sum(1, keepdim=True), z.square().sum(1, keepdim=True)
+        here = torch.cat([x * -2, squares, torch.ones_like(squares)], 1)
+        there = torch.cat([z, torch.ones_like(others), others], 1)
         # Below this share of |x|^2 + |z|^2 too many digits of the difference are lost.
         share = torch.finfo(left.dtype).eps ** 0.3
 
@@ -170,7 +193,7 @@ class RadialKernel:
         symmetric: bool,
         out: Tensor,
     ) -> None:
-        """Turn powers of distances into kernel values in place, and put them where they belong."""
+        """Turn powers of distances, in units, into kernel values in place, and put them there."""
         if power != self._power:
             values.pow_(self._power / power)
         self._profile_(values)
@@ -183,11 +206,12 @@ class RadialKernel:
             out[columns, rows] = values.T
 
     def _profile_(self, values: Tensor) -> None:
+        scale = self._unit / self.bandwidth
         if self.profile == "matern" and not math.isinf(self.nu):
-            _matern_(values, round(self.nu - 0.5))
+            _matern_(values, scale, round(self.nu - 0.5))
             return
         half = self._power == 2 and self.profile != "exponential"
-        values.mul_(-0.5 if half else -1.0).exp_()
+        values.mul_((-0.5 if half else -1.0) * scale**self._power).exp_()
 
 
 def memory_needed(X: Tensor, Z: Tensor | None = None) -> int:
@@ -199,16 +223,20 @@ def memory_needed(X: Tensor, Z: Tensor | None = None) -> int:
     return (n * m + 2 * inputs + scratch) * X.element_size()
 
 
-def _matern_(distances: Tensor, p: int) -> None:
+def _matern_(distances: Tensor, scale: float, p: int) -> None:
     """Matern kernel with nu = p + 1/2, in place: a polynomial times an exponential."""
     # Farther than this the exponential underflows, and must not meet an infinite polynomial.
     limit = -math.log(torch.finfo(distances.dtype).tiny) + 40
-    scaled = distances.mul_(math.sqrt(2 * p + 1)).clamp_(max=limit)
+    scaled = distances.mul_(scale * math.sqrt(2 * p + 1)).clamp_(max=limit)
     polynomial = torch.ones_like(scaled)
     # Horner's scheme: the ratio of consecutive coefficients of scaled**k, from above.
     for k in range(p, 0, -1):
         polynomial.mul_(scaled).mul_(2 * (p - k + 1) / ((2 * p - k + 1) * k)).add_(1)
     distances.neg_().exp_().mul_(polynomial)
+
+
+def _is_finite(points: Tensor) -> bool:
+    return not points.numel() or math.isfinite(float(points.abs().max()))
 
 
 def _overflows(left: Tensor, right: Tensor) -> bool:
@@ -221,17 +249,25 @@ def _overflows(left: Tensor, right: Tensor) -> bool:
 def _check_positive(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}.")
-    if not 0 < float(value) < math.inf:
-        raise ValueError(f"{name} must be positive and finite, got {value!r}.")
+    if not 0 < _as_float(value) < math.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value!r:.80}.")
+
+
+def _as_float(value: Real) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        # An integer larger than any float is too large, and no infinity that was meant.
+        return math.nan
 
 
 def _check_nu(nu: Any) -> None:
     if isinstance(nu, bool) or not isinstance(nu, Real):
         raise TypeError(f"nu must be a number, got {nu!r} of type {type(nu).__name__}.")
-    smoothness = float(nu)
+    smoothness = _as_float(nu)
     if smoothness != math.inf and not (
         0 < smoothness <= _LARGEST_NU and (2 * smoothness) % 2 == 1
     ):
         raise ValueError(
-            f"nu must be a half-integer 0.5, 1.5, ..., {_LARGEST_NU} or infinity, got {nu!r}."
+            f"nu must be a half-integer 0.5, 1.5, ..., {_LARGEST_NU} or infinity, got {nu!r:.80}."
         )

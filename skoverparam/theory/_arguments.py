@@ -80,11 +80,18 @@ def number(
     return value
 
 
+def flag(value: Any, name: str) -> bool:
+    """Check that a parameter is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r:.80}.")
+    return bool(value)
+
+
 def option(value: Any, name: str, options: Collection[str]) -> str:
     """Check that a parameter is one of a few accepted words."""
     if not isinstance(value, str) or value not in options:
         accepted = ", ".join(repr(word) for word in options)
-        raise ValueError(f"{name} must be one of {accepted}; got {value!r}.")
+        raise ValueError(f"{name} must be one of {accepted}; got {value!r:.80}.")
     return value
 
 
