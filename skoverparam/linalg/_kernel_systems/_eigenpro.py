@@ -105,7 +105,7 @@ class EigenPro:
         matrix, shift = system.matrix, system.shift()
         column = system.targets.new_zeros(matrix.n) if shift is None else shift[:, 0]
         if options.precisions[0] != matrix.X.dtype:
-            matrix = KernelMatrix(matrix.kernel, matrix.X.to(options.precisions[0]))
+            matrix = KernelMatrix(matrix.kernel, matrix.points(options.precisions[0]))
         pre = self.preconditioner
         if pre is None or pre.matrix.X.dtype != matrix.X.dtype or (pre.shift != column).any():
             pre = eigenpro_preconditioner(

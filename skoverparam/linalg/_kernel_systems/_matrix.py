@@ -45,26 +45,29 @@ class KernelMatrix:
         Number of points.
 
     X : Tensor of shape (n, d)
-        The points, around their middle where the kernel is stationary.
-
-    origin : Tensor of shape (d,)
-        What was subtracted from them.
+        The points.
 
     stored : LowerBlocks or None
         What :meth:`store` has kept.
     """
 
     def __init__(self, kernel: Any, X: Tensor, *, block_bytes: int | None = None) -> None:
-        self.origin = torch.zeros_like(X[0])
-        if getattr(kernel, "stationary", False):
-            # Far from the origin, single precision would lose the distances.
-            self.origin = middle_of(X)
-            X = X - self.origin
+        self._middle = middle_of(X) if getattr(kernel, "stationary", False) else None
         self.kernel = kernel
         self.X = X
         self.n = len(X)
         self.stored: LowerBlocks | None = None
         self._block_bytes = tile_bytes(X.device) if block_bytes is None else block_bytes
+
+    def points(self, dtype: torch.dtype, rows: Tensor | slice = slice(None)) -> Tensor:
+        """Points in some precision; around their middle in a coarser one, which keeps distances.
+
+        In their own they are as they were given: a difference from the middle may round, too.
+        """
+        X = self.X[rows]
+        if self._middle is not None and not _precise(dtype, X.dtype):
+            X = X - self._middle
+        return X.to(dtype)
 
     def diagonal(self) -> Tensor:
         """``K_ii``, in the precision of the points."""
@@ -142,7 +145,7 @@ class KernelMatrix:
     def dense(self, dtype: torch.dtype) -> Tensor:
         """Evaluate all of it, shape (n, n)."""
         room = torch.empty(self.n, self.n, dtype=dtype, device=self.X.device)
-        return evaluate(self.kernel, self.X.to(dtype), None, room)
+        return evaluate(self.kernel, self.points(dtype), None, room)
 
     def _tiles(self, side: int) -> Iterator[tuple[slice, slice]]:
         for i in range(0, self.n, side):
@@ -150,8 +153,8 @@ class KernelMatrix:
                 yield slice(i, min(i + side, self.n)), slice(j, min(j + side, self.n))
 
     def _tile(self, rows: slice, columns: slice, room: Tensor) -> Tensor:
-        X = self.X[rows].to(room.dtype)
-        Z = None if rows == columns else self.X[columns].to(room.dtype)
+        X = self.points(room.dtype, rows)
+        Z = None if rows == columns else self.points(room.dtype, columns)
         return evaluate(self.kernel, X, Z, room)
 
     def _write(self, rows: slice, columns: slice, place: Tensor) -> None:

@@ -123,7 +123,7 @@ class RestrictedProblem:
     def rows(self, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
         """Evaluate ``Knm`` block by block of rows, or read what was stored."""
         X, m = self.matrix.X, len(self.centers)
-        Z = X[self.centers].to(dtype)
+        Z = self.matrix.points(dtype, self.centers)
         height = max(_ROWS_AT_LEAST, tile_bytes(X.device) // (dtype.itemsize * m))
         slices = [slice(i, min(i + height, len(X))) for i in range(0, len(X), height)]
         if self._stored is not None and self._stored[0].dtype == dtype:
@@ -131,7 +131,7 @@ class RestrictedProblem:
             return
         room = Z.new_empty(height, m)
         for rows in slices:
-            x = X[rows].to(dtype)
+            x = self.matrix.points(dtype, rows)
             yield rows, evaluate(self.matrix.kernel, x, Z, room[: len(x)])
 
     def store(self, dtype: torch.dtype) -> None:

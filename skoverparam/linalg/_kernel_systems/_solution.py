@@ -187,9 +187,7 @@ class KernelSolution:
         centers = self.centers
         if centers is not None:
             points = points[torch.as_tensor(centers, device=points.device)]
-        return self._back(
-            kernel_matvec(self._system.matrix.kernel, X - self._system.matrix.origin, points, coef)
-        )
+        return self._back(kernel_matvec(self._system.matrix.kernel, X, points, coef))
 
     def in_kind(
         self, enter: Callable[[Any, str], Tensor], leave: Callable[[Tensor], Any], *, flat: bool

@@ -100,3 +100,18 @@ def test_matvec_in_public():
         public_kernel_matvec(kernel, X, Z, V[:3])
     with pytest.raises(ValueError, match="X must have two dimensions and 3 columns like Z"):
         public_kernel_matvec(kernel, X[:, :2], Z, V)
+
+
+def test_a_cluster_far_away_takes_no_digits_of_the_others():
+    """The middle may be in either: in double precision nothing is subtracted."""
+    X = torch.tensor([[0.0], [1e-3], [1e13], [1e13 + 1], [1e13 + 2]], dtype=torch.float64)
+    kernel = RadialKernel("laplace", 0.7)
+    gaps = (X - X.T).abs()
+    expected = torch.exp(-gaps / 0.7)
+    matrix = KernelMatrix(kernel, X)
+    torch.testing.assert_close(matrix.dense(torch.float64), expected, rtol=1e-13, atol=0)
+    V = torch.eye(5, dtype=torch.float64)
+    torch.testing.assert_close(matrix.product(V), expected, rtol=1e-13, atol=0)
+    # As far as their type allows, others come from differences, too.
+    wide = torch.cat([X, torch.zeros(5, 30, dtype=torch.float64)], 1)
+    torch.testing.assert_close(kernel(wide), expected, rtol=1e-13, atol=0)
