@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -252,6 +253,27 @@ class TargetCoding(NamedTuple):
         total = share.sum(1, keepdim=True)
         even = torch.full_like(share, 1 / self.n_classes)
         return torch.where(total > 0, share / total.clamp_min(1e-300), even)
+
+
+def decision_values(scores: Tensor, dtype: torch.dtype) -> Tensor:
+    """Round scores of shape (n,) or (n, n_classes) to a precision in which they decide the same.
+
+    There, scores may be zero that were not, larger than any number, or equal that were not.
+    """
+    largest = torch.finfo(dtype).max
+    rounded = scores.clamp(-largest, largest).to(dtype)
+    if scores.ndim == 1:
+        least = torch.finfo(dtype).tiny
+        return torch.where(
+            (rounded == 0) & (scores != 0), scores.sign().to(dtype) * least, rounded
+        )
+    best = scores.argmax(1, keepdim=True)
+    top = rounded.gather(1, best)
+    lost = rounded.argmax(1, keepdim=True) != best
+    # The best a step up; where there is none, the others a step down.
+    up, down = (torch.nextafter(top, torch.full_like(top, side * math.inf)) for side in (1, -1))
+    others = torch.where(lost & (top == largest), rounded.minimum(down), rounded)
+    return others.scatter(1, best, torch.where(lost & (top < largest), up, top))
 
 
 def project_to_simplex(rows: Tensor) -> Tensor:

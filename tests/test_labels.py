@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 from skoverparam._labels import (
     TargetCoding,
     check_target_coding,
+    decision_values,
     encode_labels,
     project_to_simplex,
 )
@@ -85,3 +86,28 @@ def test_a_wrong_coding_is_named(bad):
 def test_one_class_is_refused():
     with pytest.raises(ValueError, match=r"Rule needs samples of at least two classes.*\['a'\]"):
         encode_labels(np.array(["a", "a"]), "Rule")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_values_decide_the_same_in_any_precision(dtype):
+    two = torch.tensor([1e-300, -1e-300, 0.0, 1e300, -1e300, 2.0], dtype=torch.float64)
+    values = decision_values(two, dtype)
+    assert values.dtype == dtype
+    assert bool(values.isfinite().all())
+    torch.testing.assert_close(values.sign().double(), two.sign(), rtol=0, atol=0)
+    assert float(values[-1]) == 2.0
+    rows = [
+        [1.0, 1 + 1e-12, 0.5],
+        [-1.0, -1 + 1e-12, -2.0],
+        [-1e-300, -1e-310, -1e-300],
+        [1e299, 1e300, 1e200],
+        [-1e300, -1e299, -1e300],
+        [0.0, 1e-300, 0.0],
+    ]
+    rows = torch.tensor(rows, dtype=torch.float64)
+    values = decision_values(rows, dtype)
+    assert bool(values.isfinite().all())
+    assert values.argmax(1).tolist() == [1] * len(rows)
+    # The best stands alone, so that another way to break ties finds it, too.
+    assert ((values == values.amax(1, keepdim=True)).sum(1) == 1).all()
+    assert float((values[0].double() - rows[0]).abs().max()) < 2e-7

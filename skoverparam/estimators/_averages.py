@@ -8,7 +8,13 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted
 
 from skoverparam._arrays import cross, cross_targets, same_namespace, sample_weights, to_numpy
-from skoverparam._labels import TargetCoding, check_target_coding, cross_labels, decode_labels
+from skoverparam._labels import (
+    TargetCoding,
+    check_target_coding,
+    cross_labels,
+    decision_values,
+    decode_labels,
+)
 from skoverparam.averages._points import Cloud, Merged, indicators, merge
 from skoverparam.averages._singular import search_all
 from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
@@ -203,7 +209,9 @@ class PointAverageClassifier(ClassifierMixin, PointAverage):
         """
         passage, probabilities = self._open(X, "decision_function")
         coding = TargetCoding(*self._coding)
-        return passage.back(coding.scores(coding.outputs(probabilities)).to(passage.dtype))
+        return passage.back(
+            decision_values(coding.scores(coding.outputs(probabilities)), passage.dtype)
+        )
 
     def predict_proba(self, X):
         """Estimate the probabilities of the classes.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 
 from skoverparam._arrays import sample_weights
-from skoverparam._labels import TargetCoding, decode_labels
+from skoverparam._labels import TargetCoding, decision_values, decode_labels
 
 MET = 1e-6  # of the largest target
 
@@ -102,7 +102,9 @@ class ColumnClassifier(ClassifierMixin):
             One per sample for two classes, positive for ``classes_[1]``; else one per class.
         """
         passage, outputs = self._outputs(X, "decision_function")
-        return passage.back(TargetCoding(*self._coding).scores(outputs).to(passage.dtype))
+        return passage.back(
+            decision_values(TargetCoding(*self._coding).scores(outputs), passage.dtype)
+        )
 
     def predict(self, X):
         """Predict classes.

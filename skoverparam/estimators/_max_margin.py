@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skoverparam._arrays import cross, same_namespace
 from skoverparam._config import memory_budget, require_memory
-from skoverparam._labels import cross_labels, decode_labels
+from skoverparam._labels import cross_labels, decision_values, decode_labels
 from skoverparam._params import check_flag, check_integer, check_number, check_option
 from skoverparam._steps import run_steps
 from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
@@ -292,7 +292,7 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
         check_is_fitted(self)
         passage, X = cross(self, X, reset=False, device=self.device)
         same_namespace(self, X, attribute="dual_coef_", method="decision_function")
-        return passage.back(self._scores(passage, X).to(passage.dtype))
+        return passage.back(decision_values(self._scores(passage, X), passage.dtype))
 
     def predict(self, X):
         """Predict classes.
