@@ -33,8 +33,8 @@ from skoverparam.nets._architectures import (
 )
 from skoverparam.nets._calibration import decide, log_probabilities, probabilities
 from skoverparam.nets._evaluation import within
-from skoverparam.nets._layers import layer_values, read_width
 from skoverparam.nets._losses import LOSSES
+from skoverparam.nets._module_features import PENULTIMATE, feature_width, module_features
 from skoverparam.nets._training import (
     OPTIMIZERS,
     PRECISIONS,
@@ -530,7 +530,7 @@ class SquareLossNetClassifier(
         weights = np.broadcast_to(weights[:, None], y.shape)[counted]
         return float(np.average((predicted == y)[counted], weights=weights))
 
-    def transform(self, X, layer=None):
+    def transform(self, X, layer=PENULTIMATE):
         """Compute features: what a layer of the network makes of samples.
 
         Parameters
@@ -538,9 +538,9 @@ class SquareLossNetClassifier(
         X : array-like of shape (n_samples, n_features) or (n_samples, ...)
             Samples.
 
-        layer : str, default=None
-            Which layer. None: what comes into the last linear layer. The error for any other name
-            lists the names there are.
+        layer : str, default="penultimate"
+            Which layer; "penultimate" stands for what comes into the last linear layer. The error
+            for any other name lists the names there are.
 
         Returns
         -------
@@ -548,8 +548,8 @@ class SquareLossNetClassifier(
             What the layer returns, flattened; zeros on padding.
         """
         passage, samples, network = self._reopen(X, "transform")
-        features = layer_values(network, samples, layer).flatten(1)
-        return passage.back(within(features, passage.dtype))
+        found = module_features(network, samples, [layer], pool="flatten")
+        return passage.back(within(found.layers[layer], passage.dtype))
 
     def predict_proba(self, X):
         """Estimate probabilities: softmax of the outputs over ``temperature_``.
@@ -596,7 +596,7 @@ class SquareLossNetClassifier(
     def _n_features_out(self):
         architecture, options = self._blueprint
         network = build_network(architecture, self.input_shape_, len(self.classes_), **options)
-        return read_width(network, self.input_shape_)
+        return feature_width(network, self.input_shape_)
 
     def _check_input_shape(self):
         shape = self.input_shape

@@ -215,7 +215,7 @@ def _cdnv(variances: Tensor, means: Means) -> float:
     upper = torch.triu_indices(len(variances), len(variances), 1, device=variances.device)
     total = 0.0
     for first, second in zip(upper[0].split(4096), upper[1].split(4096), strict=True):
-        distance = (means.centered[first] - means.centered[second]).square().sum(1)
+        distance = (means.means[first] - means.means[second]).square().sum(1)
         spread = (variances[first] + variances[second]) / 2
         # Two means that are the same, of classes without spread: nothing to divide.
         total += float((spread / distance).nansum())

@@ -12,17 +12,24 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a network in evaluation mode with gradients on; afterwards it is as it was.
+def evaluating(module: nn.Module, *, gradients: bool = True) -> Iterator[None]:
+    """Put a network in evaluation mode; afterwards it and torch's random streams are as before.
 
-    Dropout does nothing then, and batch normalization takes its running statistics. Attention
-    takes its plain formulas: the fused ones have no second derivatives.
+    Dropout does nothing then, and batch normalization takes its running statistics. With
+    gradients, attention takes its plain formulas: the fused ones have no second derivatives.
     """
     modes = [(part, part.training) for part in module.modules()]
+    device = precision_of(module)[0]
+    devices = [device] if device.type == "cuda" else []
     module.eval()
     try:
-        with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-            yield
+        with torch.random.fork_rng(devices=devices), torch.inference_mode(False):
+            if gradients:
+                with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+                    yield
+            else:
+                with torch.no_grad():
+                    yield
     finally:
         for part, mode in modes:
             part.training = mode
@@ -35,7 +42,7 @@ def is_network(model: Any) -> bool:
 
 def precision_of(module: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Tell where a network computes and in which precision."""
-    lead = next(module.parameters(), torch.zeros(0))
+    lead = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(0))
     return lead.device, lead.dtype
 
 
@@ -83,17 +90,29 @@ def outputs_of(module: nn.Module, X: Tensor) -> Tensor:
 
 def outputs_per_sample(module: nn.Module, X: Tensor) -> int:
     """Count the outputs of a network for one sample."""
-    with evaluating(module), torch.no_grad():
+    with evaluating(module, gradients=False):
         return outputs_of(module, X[:1]).shape[1]
 
 
 def suited(module: nn.Module, X: Tensor) -> Tensor:
-    """Move samples to the device and the precision of a network; token ids stay integers."""
-    lead = next(module.parameters(), X)
-    takes_ids = any(isinstance(part, nn.Embedding) for part in module.modules())
-    if takes_ids and not bool((X.round() == X).all()):
-        takes_ids = False
-    return X.to(device=lead.device, dtype=torch.long if takes_ids else lead.dtype)
+    """Move samples to the device and the precision of a network; token ids become integers.
+
+    Where a network embeds something and all of X is integers, it decides itself whether they are
+    ids: as other numbers it would refuse them.
+    """
+    device, dtype = precision_of(module)
+    numbers = X.to(device=device, dtype=dtype)
+    embeds = any(isinstance(part, (nn.Embedding, nn.EmbeddingBag)) for part in module.modules())
+    if not embeds or not bool((X.round() == X).all()):
+        return numbers
+    if X.dtype.is_floating_point:
+        try:
+            outputs_per_sample(module, numbers)
+        except RuntimeError:
+            pass
+        else:
+            return numbers
+    return X.to(device=device, dtype=torch.long)
 
 
 def check_rows_apart(module: nn.Module, X: Tensor) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from skoverparam.nets._evaluation import evaluating, precision_of
 from skoverparam.nets._sequences import present_steps
 from skoverparam.nets._two_layer_cnn import activation as powered
 
@@ -105,7 +105,7 @@ def module_features(
     ValueError
         If there is no such layer, or the module did not use it.
     """
-    with _unchanged(module):
+    with evaluating(module, gradients=False):
         probe = X[:2]
         last = _last_linear(module, probe)
         if layers == "all":
@@ -180,20 +180,6 @@ def batch_statistics(module: nn.Module) -> list[str]:
         for name, m in module.named_modules()
         if isinstance(m, _BATCH_NORMS) and m.running_mean is None
     ]
-
-
-@contextmanager
-def _unchanged(module: nn.Module) -> Iterator[None]:
-    modes = [(m, m.training) for m in module.modules()]
-    stream = torch.get_rng_state()
-    module.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for m, mode in modes:
-            m.training = mode
-        torch.set_rng_state(stream)
 
 
 def _last_linear(module: nn.Module, X: Tensor) -> str | None:
@@ -301,16 +287,11 @@ def two_outputs(W: Tensor, b: Tensor) -> Head:
     return Head(W, b)
 
 
-def module_input(module: nn.Module, X: Tensor) -> Tensor:
-    """Bring samples to the device and the precision of a module; token ids stay integers."""
-    lead = next((p for p in module.parameters() if p.dtype.is_floating_point), None)
-    if lead is None:
-        return X.float()
-    if not X.dtype.is_floating_point and any(
-        isinstance(m, (nn.Embedding, nn.EmbeddingBag)) for m in module.modules()
-    ):
-        return X.to(lead.device).long()
-    return X.to(lead)
+def feature_width(network: nn.Module, input_shape: tuple[int, ...]) -> int:
+    """Count the numbers that come into the last linear layer, for one sample."""
+    device, dtype = precision_of(network)
+    sample = torch.zeros((1, *input_shape), device=device, dtype=dtype)
+    return module_features(network, sample, pool="flatten").layers[PENULTIMATE].shape[1]
 
 
 def dense_features(

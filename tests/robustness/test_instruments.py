@@ -217,9 +217,8 @@ def test_layers_of_networks(problem, layers, seed):
         with said():
             found = layerwise_collapse(network, X, y, X, y, layers=layers)
         for name, collapse in zip(found.layers, found.collapse, strict=True):
-            layer = None if name == "penultimate" else name
             # The same numbers as of the features by themselves, and as of the test samples.
-            alone = measured(network.transform(X, layer=layer), y)
+            alone = measured(network.transform(X, layer=name), y)
             head = ("nc2_head", "nc3", "nc4", "accuracy", "test")
             but = [field for field in collapse._fields if field.startswith(head)]
             same(alone, collapse, rtol=1e-12, but=but)

@@ -10,13 +10,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from skoverparam._arrays import cross, to_numpy, ways_of
 from skoverparam._config import require_memory
-from skoverparam.nets._evaluation import is_network
+from skoverparam.nets._evaluation import is_network, suited
 from skoverparam.nets._module_features import (
     PENULTIMATE,
     Head,
     dense_features,
     module_features,
-    module_input,
     two_layer_features,
     two_outputs,
 )
@@ -136,10 +135,8 @@ def head_of_arrays(head, n_features):
 
 
 def _of_module(module, X, layers, pool, classes):
-    samples = X if hasattr(X, "detach") else ways_of(X)[0](X, "X")
-    if not hasattr(X, "detach") and np.asarray(to_numpy(X)).dtype.kind in "iu":
-        samples = samples.long()
-    found = _read(module, module_input(module, samples.detach()), layers, pool)
+    samples = X.detach() if hasattr(X, "detach") else ways_of(X)[0](X, "X")
+    found = _read(module, suited(module, samples), layers, pool)
     return Features(*found, None if classes is None else np.asarray(classes))
 
 

@@ -647,3 +647,10 @@ def test_no_measure_depends_on_the_unit(unit):
     for name, value in one._asdict().items():
         if not name.endswith("trace"):
             assert getattr(other, name) == pytest.approx(value, rel=1e-12), name
+
+
+def test_means_far_from_the_others_take_no_digits_off_their_distance():
+    H = np.array([6.75539944e15, 0, 1, 1, 1, 6.75539944e15, 1])[:, None]
+    found = neural_collapse(H, y=np.array([1, 0, 2, 0, 0, 1, 2]))
+    variance = np.var([0, 1, 1])
+    assert found.nc1_cdnv == pytest.approx(variance / 2 / (1 / 3) ** 2 / 3, rel=1e-12)

@@ -5,9 +5,13 @@ import torch
 from torch import nn
 
 from skoverparam.nets._architectures import NAMED, build_network
-from skoverparam.nets._layers import layer_names, layer_values, read_width
+from skoverparam.nets._module_features import PENULTIMATE, feature_width, module_features
 
 SHAPES = {"mlp": (6,), "resnet": (6, 6), "tcnn": (6, 2), "lstm": (6, 2), "transformer": (6, 2)}
+
+
+def layer_values(network, X, layer=PENULTIMATE):
+    return module_features(network, X, [layer], pool="flatten").layers[layer]
 
 
 def samples(shape, n=4):
@@ -23,7 +27,7 @@ def test_head_is_linear_in_the_features(architecture):
     outputs = network(X)
     assert torch.equal(layer_values(network, X, "head"), outputs)
     features = layer_values(network, X)
-    assert features.shape == (4, read_width(network, shape))
+    assert features.shape == (4, feature_width(network, shape))
     assert network.head.bias is not None
     torch.testing.assert_close(network.head(features), outputs, rtol=0, atol=1e-14)
 
@@ -40,12 +44,12 @@ def test_features_have_mean_zero_and_norm_one(architecture):
 @pytest.mark.parametrize("architecture", NAMED)
 def test_every_layer_named_can_be_read(architecture):
     network = build_network(architecture, SHAPES[architecture], 3).double()
-    for name in layer_names(network):
+    for name in [name for name, _ in network.named_modules() if name]:
         assert len(layer_values(network, samples(SHAPES[architecture]), name)) == 4, name
 
 
 def test_the_error_lists_the_names():
-    network = build_network("mlp", (6,), 3)
+    network = build_network("mlp", (6,), 3).double()
     with pytest.raises(ValueError, match=r"one of body, .*activation2, head; got 'heads'"):
         layer_values(network, samples((6,)), "heads")
     with pytest.raises(ValueError, match="got ''"):
@@ -73,13 +77,11 @@ def test_steps_stand_where_they_stood(architecture):
     network = build_network(architecture, (6, 2), 3, per_position=True).double()
     X = samples((6, 2))
     X[1, 2:4] = torch.nan
-    values = layer_values(network, X, "body")
-    alone = layer_values(network, X[1:2, [0, 1, 4, 5]], "body")
+    values = layer_values(network, X, "body").unflatten(1, (6, -1))
+    alone = layer_values(network, X[1:2, [0, 1, 4, 5]], "body").unflatten(1, (4, -1))
     torch.testing.assert_close(values[1, [0, 1, 4, 5]], alone[0], rtol=0, atol=1e-13)
     assert not values[1, 2:4].any()
-    assert values.shape[:2] == (4, 6)
-    width = layer_values(network, X).flatten(1).shape[1]
-    assert width == read_width(network, (6, 2))
+    assert layer_values(network, X).shape[1] == feature_width(network, (6, 2))
 
 
 def test_blocks_are_joined():
@@ -95,3 +97,20 @@ def test_values_of_a_layer_are_not_overwritten_by_the_next():
     X = torch.randn(10, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert torch.equal(layer_values(network, X, "0"), network[0](X).detach())
     assert bool((layer_values(network, X, "0") < 0).any())
+
+
+def test_the_last_linear_layer_is_the_one_reached_last():
+    class Backward(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head, self.first = nn.Linear(4, 2), nn.Linear(3, 4)
+
+        def forward(self, X):
+            return self.head(self.first(X).tanh())
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Backward().double()
+    X = samples((3,))
+    assert feature_width(network, (3,)) == 4
+    assert torch.equal(layer_values(network, X), network.first(X).tanh().detach())
