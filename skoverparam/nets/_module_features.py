@@ -294,25 +294,6 @@ def feature_width(network: nn.Module, input_shape: tuple[int, ...]) -> int:
     return module_features(network, sample, pool="flatten").layers[PENULTIMATE].shape[1]
 
 
-def dense_features(
-    X: Tensor,
-    weights: Sequence[tuple[Tensor, Tensor]],
-    activation: Callable[[Tensor], Tensor],
-) -> ModuleFeatures:
-    """Compute the features of a perceptron from its weights (d, m) and biases (m,).
-
-    Its hidden layers are called "hidden1", "hidden2", ...; the last of them is also
-    "penultimate".
-    """
-    layers = {}
-    for index, (W, b) in enumerate(weights[:-1], 1):
-        X = activation(X @ W + b)
-        layers[f"hidden{index}"] = X
-    layers[PENULTIMATE] = X
-    W, b = weights[-1]
-    return ModuleFeatures(layers, two_outputs(W.T.double(), b.double()))
-
-
 def two_layer_features(patches: Tensor, coef: Tensor, q: float) -> ModuleFeatures:
     """Compute the features of the two-layer network with a fixed second layer.
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from skoverparam.nets._architectures import seeded
 from skoverparam.nets._dense_gradients import DenseGradients
+from skoverparam.nets._evaluation import precision_of
 from skoverparam.nets._losses import Loss, counted_rows, loss_and_gradient
 
 # Maps the share of the training that is done, from 0 to 1, to a factor of the learning rate.
@@ -142,7 +143,7 @@ class Training:
     def __init__(self, network: nn.Module, recipe: Recipe, seed: int) -> None:
         self.network = network
         self.recipe = recipe
-        self.device = _device_of(network)
+        self.device = precision_of(network)[0]
         self.optimizer = make_optimizer(network, recipe)
         # Some steps are as long as the loss is large, some need the residuals it is made of.
         asked = signature(self.optimizer.step).parameters
@@ -415,10 +416,6 @@ def accuracy(outputs: Tensor, labels: Tensor) -> float:
 def is_constant(outputs: Tensor) -> bool:
     """Whether all rows of outputs are the same: a dead network."""
     return bool((outputs == outputs[:1]).all())
-
-
-def _device_of(network: nn.Module) -> torch.device:
-    return next((p.device for p in network.parameters()), torch.device("cpu"))
 
 
 def _copied(weights: dict[str, Any]) -> dict[str, Tensor]:

@@ -10,22 +10,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from skoverparam._arrays import cross, to_numpy, ways_of
 from skoverparam._config import require_memory
+from skoverparam.inspection._perceptron import perceptron_module
 from skoverparam.nets._evaluation import is_network, suited
 from skoverparam.nets._module_features import (
     PENULTIMATE,
     Head,
-    dense_features,
     module_features,
     two_layer_features,
     two_outputs,
 )
-
-_ACTIVATIONS = {
-    "identity": lambda X: X,
-    "relu": lambda X: X.clamp_min(0),
-    "tanh": lambda X: X.tanh(),
-    "logistic": lambda X: X.sigmoid(),
-}
 
 
 class Features(NamedTuple):
@@ -90,7 +83,11 @@ def read_features(model, X, layers, pool):
         found = two_layer_features(patches, coef, float(model.q))
         return Features(_chosen(found.layers, layers), found.head, to_numpy(model.classes_))
     if isinstance(model, MLPClassifier):
-        return _of_perceptron(model, X, layers)
+        if np.ndim(X) != 2 or np.shape(X)[1] != model.n_features_in_:
+            raise ValueError(
+                f"X must have shape (n_samples, {model.n_features_in_}), got {np.shape(X)}."
+            )
+        return _of_module(perceptron_module(model), X, layers, pool, model.classes_)
     if is_network(getattr(model, "module_", None)):  # skorch
         classes = getattr(model, "classes_inferred_", None)
         return _of_module(model.module_, X, layers, pool, classes)
@@ -149,21 +146,6 @@ def _read(network, samples, layers, pool):
     )
     found = module_features(network, samples, layers, pool=pool, require=require)
     return found.layers, found.head
-
-
-def _of_perceptron(model, X, layers):
-    X = np.asarray(to_numpy(X), dtype=model.coefs_[0].dtype)
-    if X.ndim != 2 or X.shape[1] != model.n_features_in_:
-        raise ValueError(f"X must have shape (n_samples, {model.n_features_in_}), got {X.shape}.")
-    to_tensor = ways_of(X)[0]
-    weights = [
-        (to_tensor(W, "coefs_"), to_tensor(b, "intercepts_"))
-        for W, b in zip(model.coefs_, model.intercepts_, strict=True)
-    ]
-    found = dense_features(to_tensor(X, "X"), weights, _ACTIVATIONS[model.activation])
-    if layers == "all":
-        layers = list(found.layers)[:-1] or [PENULTIMATE]
-    return Features(_chosen(found.layers, layers), found.head, model.classes_)
 
 
 def _chosen(layers, wanted):

@@ -62,7 +62,8 @@ def neural_collapse(
 
     layer : str, default="penultimate"
         Whose features. "penultimate" is what comes into the last linear layer; other names are
-        paths of submodules, or "hidden1", ... of an MLPClassifier. Other layers have no head.
+        paths of submodules; of an MLPClassifier "body.activation1" and so on, as of the network
+        of this package. Other layers have no head.
 
     head : pair of array-like, default=None
         Weights (n_classes, n_features) and bias of the head, for features and statistics, in the

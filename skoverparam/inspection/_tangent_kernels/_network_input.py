@@ -5,7 +5,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skoverparam._arrays import ways_of
 from skoverparam._config import memory_budget, require_memory
-from skoverparam.nets._architectures import rebuild_network
+from skoverparam.inspection._perceptron import perceptron_module
 from skoverparam.nets._evaluation import is_network, outputs_per_sample, precision_of, suited
 
 
@@ -36,7 +36,7 @@ def network_of(model, name="module"):
         return model._network(vars(model), weights), model.input_shape_
     if isinstance(model, (MLPClassifier, MLPRegressor)):
         check_is_fitted(model)
-        return _perceptron(model), (model.n_features_in_,)
+        return perceptron_module(model), (model.n_features_in_,)
     if hasattr(model, "initialize") and hasattr(model, "get_params"):
         check_is_fitted(model, "module_")
         return model.module_, None
@@ -45,23 +45,6 @@ def network_of(model, name="module"):
     raise TypeError(
         f"{name} must be a torch module, a fitted SquareLossNetClassifier, skorch net, "
         f"MLPClassifier or MLPRegressor, got {type(model).__name__}."
-    )
-
-
-def _perceptron(model):
-    """Make a torch module of a perceptron of scikit-learn; its outputs are before softmax."""
-    names = [f"body.linear{i}" for i in range(1, model.n_layers_ - 1)] + ["head"]
-    weights = {}
-    for name, W, b in zip(names, model.coefs_, model.intercepts_, strict=True):
-        into, _ = ways_of(W)
-        weights |= {f"{name}.weight": into(W.T, "coefs_"), f"{name}.bias": into(b, "intercepts_")}
-    return rebuild_network(
-        "mlp",
-        (model.n_features_in_,),
-        model.n_outputs_,
-        weights,
-        hidden_layer_sizes=[len(b) for b in model.intercepts_[:-1]],
-        activation=model.activation,
     )
 
 

@@ -123,7 +123,7 @@ def test_layers_are_those_that_are_asked_for(digits):
 def test_layers_of_modules_and_perceptrons_are_found(digits):
     X, _, y, _ = digits
     model = MLPClassifier((40, 20), max_iter=300, tol=0.1, random_state=0).fit(X, y)
-    assert layerwise_collapse(model, X, y).layers == ("hidden1", "hidden2")
+    assert layerwise_collapse(model, X, y).layers == ("body.activation1", "penultimate")
     with torch.random.fork_rng():
         torch.manual_seed(0)
         module = nn.Sequential(

@@ -467,8 +467,8 @@ def test_perceptrons_of_scikit_learn_are_read(digits, activation):
     assert found.n_features == 12
     assert found.accuracy == pytest.approx(model.score(X, y))
     assert found.test_accuracy == pytest.approx(model.score(X_test, y_test))
-    assert neural_collapse(model, X, y, layer="hidden1").n_features == 20
-    with pytest.raises(ValueError, match="one of hidden1, hidden2, penultimate"):
+    assert neural_collapse(model, X, y, layer="body.activation1").n_features == 20
+    with pytest.raises(ValueError, match="one of body, .*body.activation2, head; got 'hidden3'"):
         neural_collapse(model, X, y, layer="hidden3")
 
 
