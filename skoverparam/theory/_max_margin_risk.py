@@ -438,12 +438,13 @@ def _deterministic_exponent(n: int, lam: FloatArray, mu: FloatArray, flip: float
             f"spectrum must have more than n_samples={n} positive values for this formula, got "
             f"{len(lam)}."
         )
-    kappa, _, B, V = equivalent(Features(lam, mu, 0.0), n)
+    kappa, _, _, V = equivalent(Features(lam, mu, 0.0), n)
     r = float(mu**2 @ (kappa / (lam + kappa)))
-    delta = 1 - 2 * flip
-    q = delta / (kappa + r)
-    p = q * r
+    delta, size = 1 - 2 * flip, kappa + r
+    p = delta * (r / size)
+    # q^2 B: the squares of either may be no numbers where the product is one.
+    _, _, B, _ = equivalent(Features(lam, mu / size, 0.0), n)
     # 1 - 2 p delta + p^2 from terms that are all positive: means far apart make p delta nearly 1.
     blur = 4 * flip * (1 - flip)
-    misfit = ((kappa + blur * r) / (kappa + r)) ** 2 + blur * p**2
-    return p**2 / (misfit * V + q**2 * B)
+    misfit = ((kappa + blur * r) / size) ** 2 + blur * p**2
+    return p**2 / (misfit * V + delta**2 * B)

@@ -220,21 +220,23 @@ def effective_ranks(
     >>> ranks.k_star
     30
     """
-    lam = np.sort(check.variances(spectrum))[::-1]
+    ordered = np.sort(check.variances(spectrum))[::-1]
+    threshold = check.number(threshold, "threshold", low=0, open_low=True)
+    if n_samples is not None:
+        n_samples = check.integer(n_samples, "n_samples", low=1)
+    ordered = ordered[ordered > 0]
     # Division by the largest keeps squares from under- and overflowing.
-    lam = lam[lam > 0] / lam[0]
+    lam = ordered / ordered[0]
     tail, squares = np.cumsum(lam[::-1])[::-1], np.cumsum(lam[::-1] ** 2)[::-1]
-    r = tail / lam
     with np.errstate(divide="ignore", invalid="ignore"):
-        R = tail**2 / squares
+        r, R = tail / lam, tail**2 / squares
     # Where even the scaled squares underflow, sum again relative to the tail's own largest.
     for k in np.flatnonzero(squares < 1e-200):
-        own = lam[k:] / lam[k]
-        R[k] = own.sum() ** 2 / (own**2).sum()
-    threshold = check.number(threshold, "threshold", low=0, open_low=True)
+        own = ordered[k:] / ordered[k]
+        r[k], R[k] = own.sum(), own.sum() ** 2 / (own**2).sum()
     if n_samples is None:
         return EffectiveRanks(r, R, None, None)
-    n = check.integer(n_samples, "n_samples", low=1)
+    n = n_samples
     enough = np.flatnonzero(r >= threshold * n)
     if not len(enough):
         return EffectiveRanks(r, R, None, float("inf"))

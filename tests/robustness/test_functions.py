@@ -12,9 +12,16 @@ from robustness.watch import attempt, watch
 from skoverparam import datasets, linalg, theory
 from skoverparam.optim import GaussNewtonSGD, MirrorDescent, PolyakSGD
 
-_sizes = st.one_of(st.integers(-1, 12), st.sampled_from([0, 1]))
-_numbers = st.one_of(
-    st.sampled_from([0.0, 1.0, -1.0, 0.5, np.nan, np.inf, 1e-300, 1e300]), st.floats(1e-6, 1e6)
+# What is refused says little of the rest: it need not come up often.
+_sizes = st.one_of(st.integers(1, 12), st.integers(1, 12), st.integers(1, 12), st.integers(-1, 12))
+_positive = st.one_of(
+    st.floats(1e-6, 1e6), st.floats(0.1, 10), st.sampled_from([0.0, 1e-300, 1e-160, 1e160, 1e300])
+)
+_wrong = st.sampled_from([-1.0, np.nan, np.inf])
+_numbers = st.one_of(_positive, _positive, _positive, _positive, _wrong)
+_shares = st.one_of(st.floats(0, 0.49), st.floats(0, 0.49), st.floats(0, 1), _wrong)
+_spectra = st.one_of(
+    *[st.lists(_positive, min_size=1, max_size=8)] * 7, st.lists(_numbers, max_size=3)
 )
 
 
@@ -22,7 +29,7 @@ _numbers = st.one_of(
 def test_minimum_norm(shape, data, solver):
     X, y = data.draw(samples(shape)), data.draw(targets(shape[0], multi=False))
     with watch("minimum_norm"):
-        found = attempt(linalg.minimum_norm, X, y, solver=solver, about=r"\b(X|y|solver|rcond)\b")
+        found = attempt(linalg.minimum_norm, X, y, solver=solver, about=r"^(X|y|The solution) ")
         assert np.isfinite(found.coef).all()
 
 
@@ -33,12 +40,12 @@ def test_inverses(shape, data):
     with watch("newton_schulz_inverse"), warnings.catch_warnings():
         # It says so where a matrix is singular.
         warnings.filterwarnings("ignore", message="The error of the inverse is")
-        found = attempt(linalg.newton_schulz_inverse, A, about=r"\b(A|W0|tol)\b")
+        found = attempt(linalg.newton_schulz_inverse, A, about=r"^A ")
         W = found[0].astype(float)
         assert np.isfinite(W).all()
     with watch("sgd_inverse"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The error of the inverse is")
-        found = attempt(linalg.sgd_inverse, A, random_state=0, about=r"\b(A|W0|tol|rows?)\b")
+        found = attempt(linalg.sgd_inverse, A, random_state=0, about=r"^A ")
         assert np.isfinite(found[0].astype(float)).all()
 
 
@@ -46,10 +53,10 @@ def test_inverses(shape, data):
 def test_convergence_order(errors, positive):
     with watch("convergence_order"):
         errors = np.abs(errors) if positive else errors
-        attempt(linalg.convergence_order, errors, about=r"errors|floor|below")
+        attempt(linalg.convergence_order, errors, about=r"^errors ")
 
 
-@given(st.lists(_numbers, max_size=6), _sizes, _numbers)
+@given(_spectra, _sizes, _numbers)
 def test_effective_ranks(spectrum, n_samples, threshold):
     with watch("effective_ranks"):
         ranks = attempt(
@@ -57,12 +64,12 @@ def test_effective_ranks(spectrum, n_samples, threshold):
             spectrum,
             n_samples=n_samples,
             threshold=threshold,
-            about=r"spectrum|n_samples|threshold",
+            about=r"^(spectrum|n_samples|threshold) ",
         )
         assert all(np.all(np.isfinite(r) | np.isinf(r)) for r in ranks if r is not None)
 
 
-@given(_sizes, st.lists(_numbers, min_size=1, max_size=8), _numbers, st.integers(0, 99))
+@given(_sizes, _spectra, _numbers, st.integers(0, 99))
 def test_minimum_norm_risk(n_samples, spectrum, noise, seed):
     with watch("minimum_norm_risk"):
         risk = attempt(
@@ -72,17 +79,17 @@ def test_minimum_norm_risk(n_samples, spectrum, noise, seed):
             noise=noise,
             n_draws=20,
             random_state=seed,
-            about=r"n_samples|spectrum|noise|coef|draw",
+            about=r"^(n_samples|spectrum|noise) ",
         )
-        assert not np.isnan(np.asarray(risk[0], dtype=float)).any()
+        assert not np.isnan([risk.bias, risk.variance, risk.total]).any()
+        assert risk.total >= 0
 
 
-@given(_sizes, st.lists(_numbers, min_size=1, max_size=8), _numbers, _numbers)
+@given(_sizes, _spectra, _numbers, _shares)
 def test_max_margin_risk(n_samples, spectrum, mean, flip):
-    about = r"n_samples|spectrum|mean|flip|constant|d\b"
-    # Squares of eigenvalues are taken.
-    spectrum = [min(value, 1e100) if value > 0 else value for value in spectrum]
-    mean = min(mean, 1e100) if mean > 0 else mean
+    about = r"^(n_samples|spectrum|mean|flip) "
+    # Formulas are for more features than samples.
+    n_samples = 2 if n_samples > 2 else n_samples
     for function, more in (
         (theory.max_margin_risk, {"flip": flip}),
         (theory.max_margin_risk_bound, {}),
@@ -91,20 +98,25 @@ def test_max_margin_risk(n_samples, spectrum, mean, flip):
             risk = attempt(
                 function, n_samples, spectrum, [mean] * len(spectrum), about=about, **more
             )
-            assert not any(np.isnan(np.asarray(part, float)).any() for part in risk[:1])
+            assert 0 <= risk[0] <= 1
+            assert risk[1] <= 0
 
 
 @given(_sizes, _sizes, _numbers, _numbers)
 def test_signal_noise_phase(n, d, signal, q):
+    q = q + 2 if 0 < q < 1 else q
     with watch("signal_noise_phase"):
-        attempt(theory.signal_noise_phase, n, d, signal, q=q, about=r"\b(n|d|signal|q|sigma_p)\b")
+        attempt(theory.signal_noise_phase, n, d, signal, q=q, about=r"^(n|d|signal|q) ")
 
 
 @given(shapes(), st.data())
 def test_interpolating_sgd_and_batches(shape, data):
-    X = data.draw(samples(shape, extreme=False))
-    y = data.draw(targets(shape[0], multi=False, extreme=False))
-    about = r"\b(X|y|samples?|batch_sizes?|step_sizes?|rcond)\b"
+    X = data.draw(samples(shape))
+    y = data.draw(targets(shape[0], multi=False))
+    if data.draw(st.booleans()):
+        # What some coefficients fit, unless rounding says otherwise.
+        y = X.astype(float) @ np.linspace(1, 2, shape[1])
+    about = r"^(X|y|X, kernel_matrix or eigenvalues) "
     with watch("critical_batch_size"):
         found = attempt(theory.critical_batch_size, X, about=about)
         # Infinite where any batch is worth its samples.
@@ -127,7 +139,7 @@ def test_bregman_projection(shape, data, mirror):
     w = np.random.default_rng(0).normal(size=shape[1])
     y = X.astype(float) @ w
     with watch("bregman_projection"):
-        about = r"\b(X|y|w0|solution|mirror)\b"
+        about = r"^(X|y|w0|mirror|No solution)\b"
         found = attempt(theory.bregman_projection, X, y, mirror=mirror, about=about)
         assert np.isfinite(found.coef).all()
         assert np.isfinite(found.residual)
@@ -135,19 +147,18 @@ def test_bregman_projection(shape, data, mirror):
         assert off <= 1e-5 * np.abs(y).max() * len(y) + 1e-12 * np.abs(X).max()
 
 
-@given(_sizes, _sizes, _numbers, st.sampled_from(["isotropic", "power", "nothing"]))
-def test_data_sets(n_samples, n_features, number, spectrum):
-    number = number if not abs(number) >= 1e150 else np.inf
+_names = st.sampled_from(["isotropic", "power", "exponential", "isotropic", "power", "nothing"])
+
+
+@given(_sizes, _sizes, _numbers, _shares, _names)
+def test_data_sets(n_samples, n_features, number, share, spectrum):
     calls = {
         "make_minimum_norm_regression": {"spectrum": spectrum, "noise": number},
-        "make_subgaussian_mixture": {"mean": number, "spectrum": spectrum, "flip": number},
-        "make_low_rank_matrix_with_missing": {"missing": number, "rank": 2},
+        "make_subgaussian_mixture": {"mean": number, "spectrum": spectrum, "flip": share},
+        "make_low_rank_matrix_with_missing": {"missing": share, "noise": number, "rank": 1},
         "make_signal_noise_patches": {"signal": number},
     }
-    about = (
-        r"n_samples|n_features|noise|mean|flip|missing|rank|signal|spectrum|\bn\b|\bd\b|kind|"
-        r"exponent|sample|finite"
-    )
+    about = r"^(n_samples|n_features|noise|mean|flip|missing|rank|signal|spectrum|n|d|kind|coef)\b"
     for name, options in calls.items():
         with watch(name):
             made = attempt(
@@ -162,7 +173,10 @@ def test_data_sets(n_samples, n_features, number, spectrum):
             assert len(X) == n_samples
             assert not np.isinf(X).any()
     with watch("design_staircase"):
-        attempt(datasets.design_staircase, n_samples, [n_features], about=r"peaks|n_samples|noise")
+        peaks = [3 * n_samples, 3 * n_samples + 2 * n_features]
+        about = r"^(peaks|n_samples|heights) "
+        design = attempt(datasets.design_staircase, n_samples, peaks, about=about)
+        assert design.peaks.tolist() == [n_samples, *peaks]
 
 
 @given(shapes(), st.data(), st.sampled_from([MirrorDescent, PolyakSGD, GaussNewtonSGD]))
@@ -172,7 +186,7 @@ def test_optimizers(shape, data, kind):
     w = torch.nn.Parameter(X.new_full((shape[1],), 0.1))
     lr = data.draw(st.sampled_from([1.0, 0.1, 1e-30, -1.0, float("nan")]))
     with watch(kind.__name__):
-        optimizer = attempt(kind, [w], lr=lr, about=r"\blr\b")
+        optimizer = attempt(kind, [w], lr=lr, about=r"^lr ")
         residuals = X @ w - y
         if kind is GaussNewtonSGD:
             return

@@ -9,8 +9,8 @@ from robustness.watch import attempt, watch
 from skoverparam import MirrorDescentClassifier, MirrorDescentRegressor
 
 _ABOUT = (
-    r"\b(X|y|mirror|p|beta|scale|delta|ridge|learning_rate|batch_size|init|tol|max_iter|of at least two classes"
-    r"|mirror_params)\b"
+    r"\b(X|y|mirror|p|beta|scale|delta|ridge|learning_rate|batch_size|init|tol|max_iter"
+    r"|mirror_params|of at least two classes)\b"
 )
 _MIRRORS = [
     ("euclidean", None),
