@@ -272,7 +272,9 @@ def test_features_of_any_layer(digits):
     assert len(net.get_feature_names_out()) == features.shape[1] == 64
     assert net.transform(X[:30], layer="blocks.block1").shape == (30, 16 * 8 * 8)
     assert net.transform(X[:30].astype(np.float32)).dtype == np.float32
-    with pytest.raises(ValueError, match=r"layer must be .penultimate. or one of stem, .*head; got 'x'"):
+    with pytest.raises(
+        ValueError, match=r"layer must be .penultimate. or one of stem, .*head; got 'x'"
+    ):
         net.transform(X[:30], layer="x")
     head_on_top = make_pipeline(clone(net), StandardScaler(), LogisticRegression(max_iter=1000))
     assert head_on_top.fit(X[:200], y[:200]).score(X[:200], y[:200]) > 0.5
