@@ -120,18 +120,33 @@ class Data(NamedTuple):
         """Whether fitted values at the points are the targets of all samples that count."""
         return are_met(self.of_samples(fitted) - self.samples_Y, self.samples_Y)
 
-    def loo_residuals(self, residuals):
-        """Leave-one-out residuals of all samples, from those of the points."""
+    def loo_residuals(self, residuals, fitted):
+        """Leave-one-out residuals of all samples, from those and the fitted values of points."""
         if residuals is None:
             return None
         if len(self.X) < len(self.samples_Y):
             predicted = without_own(
                 self.merged, self.samples_Y, self.samples_weight, lambda: self.Y - residuals
             )
+            if not are_met(self.Y - fitted, self.Y):
+                predicted = self._of_a_singular_system(predicted, residuals, fitted)
             residuals = self.samples_Y - predicted
         every = residuals.new_full((len(self.kept), residuals.shape[1]), np.nan)
         every[self.kept] = residuals
         return self.flat(every) * self.scale
+
+    def _of_a_singular_system(self, predicted, residuals, fitted):
+        """Correct predictions of samples that come twice where their mean is not met.
+
+        The value there moves with the mean by the share h of ``Y - fitted = (1 - h) residual``.
+        """
+        group = self.merged.group
+        largest = residuals.abs().argmax(1, keepdim=True)
+        missed, whole = ((one.gather(1, largest)) for one in (self.Y - fitted, residuals))
+        share = (1 - (missed / whole).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0))[group]
+        moved = fitted[group] + share * (predicted - self.Y[group])
+        twice = (group.bincount()[group] > 1)[:, None]
+        return moved.where(twice, predicted)
 
 
 class _UserKernel:
@@ -354,7 +369,7 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
             fitted = kernel_matvec(kernel, data.X, centers, coef)
             at_centers = KernelMatrix(kernel, centers).product(coef)
         solution = step.solution
-        loo = None if solution is None else data.loo_residuals(solution.loo_residuals)
+        loo = None if solution is None else data.loo_residuals(solution.loo_residuals, fitted)
         return {
             "interpolates_": data.meets(fitted),
             # Rounding may leave a tiny negative number where all targets are zero.

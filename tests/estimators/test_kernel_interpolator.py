@@ -156,6 +156,17 @@ def test_leave_one_out_of_a_kernel_of_low_rank(weighted):
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
+def test_leave_one_out_of_equal_samples_whose_mean_is_not_met():
+    X, Y = draw(25, 2, t=2)
+    X[[4, 7]] = X[1]
+    model = Regressor(kernel=lambda A, B: 1 + A @ B.T, solver="eigh")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = model.fit(X, Y).loo_residuals_
+        expected = refits(clone(model), X, Y)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
 def test_leave_one_out_where_the_rank_fades():
     """A smooth kernel, singular to rounding: what is cut off differs between fits, a little."""
     X = np.random.default_rng(0).uniform(-1, 1, size=(20, 1))
