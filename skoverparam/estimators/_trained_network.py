@@ -37,8 +37,9 @@ from skoverparam.nets._training import (
     is_constant,
     network_outputs,
 )
+from skoverparam.optim._gauss_newton import GaussNewtonSGD
 from skoverparam.optim._mirror_descent import MirrorDescent
-from skoverparam.optim._polyak import GaussNewtonSGD, PolyakSGD
+from skoverparam.optim._polyak import PolyakSGD
 
 OWN_OPTIMIZERS = {
     "mirror-descent": MirrorDescent,

@@ -1,5 +1,6 @@
 """Optimizers: mirror descent, and steps that converge quadratically."""
 
+from skoverparam.optim._gauss_newton import GaussNewtonSGD
 from skoverparam.optim._mirror_descent import MirrorDescent
 from skoverparam.optim._mirrors import (
     Adagrad,
@@ -14,7 +15,7 @@ from skoverparam.optim._mirrors import (
     TimeDependentMirror,
 )
 from skoverparam.optim._on_arrays._bregman import bregman_projection
-from skoverparam.optim._polyak import GaussNewtonSGD, PolyakSGD
+from skoverparam.optim._polyak import PolyakSGD
 
 __all__ = [
     "Adagrad",
