@@ -151,7 +151,9 @@ def _scores(
         scores = np.ldexp(means, unit - sizes - of_noise)
         exponent = scores[2] ** 2
     # A classifier that is constant is right for one of the clusters.
-    return np.where(np.isnan(scores[:2]), 0.0, scores[:2]), exponent
+    return np.nan_to_num(scores[:2], posinf=np.inf, neginf=-np.inf), np.nan_to_num(
+        exponent, posinf=np.inf
+    )
 
 
 def max_margin_risk(
@@ -407,7 +409,7 @@ def _mixture(spectrum: Any, mean: Any) -> tuple[FloatArray, FloatArray, int]:
         mu = check.vector(mean, "mean", length=len(lam), of=" (n_features)")
     size = check.exponent_of(mu)
     far = size + np.log2(np.linalg.norm(np.ldexp(mu, -size)).clip(min=1)) - half
-    if far > _FARTHEST:
+    if mu.any() and far > _FARTHEST:
         raise ValueError(
             f"mean must be within 2**{_FARTHEST} times the largest standard deviation in "
             f"spectrum, got 2**{far:.0f} times that."
