@@ -276,6 +276,17 @@ def decision_values(scores: Tensor, dtype: torch.dtype) -> Tensor:
     return others.scatter(1, best, torch.where(lost & (top < largest), up, top))
 
 
+def decision_values_of_outputs(outputs: Tensor, dtype: torch.dtype) -> Tensor:
+    """Make decision values of outputs (..., C) of networks: (...) for two classes, else (..., C).
+
+    Those of two classes are the second output minus the first.
+    """
+    if outputs.shape[-1] == 2:
+        scores = outputs[..., 1] - outputs[..., 0]
+        return decision_values(scores.flatten(), dtype).reshape(scores.shape)
+    return decision_values(outputs.flatten(0, -2), dtype).reshape(outputs.shape)
+
+
 def project_to_simplex(rows: Tensor) -> Tensor:
     """Nearest point of the probability simplex to each row, shape (n, c).
 

@@ -9,6 +9,7 @@ from skoverparam._labels import (
     TargetCoding,
     check_target_coding,
     decision_values,
+    decision_values_of_outputs,
     encode_labels,
     project_to_simplex,
 )
@@ -111,3 +112,15 @@ def test_values_decide_the_same_in_any_precision(dtype):
     # The best stands alone, so that another way to break ties finds it, too.
     assert ((values == values.amax(1, keepdim=True)).sum(1) == 1).all()
     assert float((values[0].double() - rows[0]).abs().max()) < 2e-7
+
+
+@pytest.mark.parametrize("shape", [(50, 2), (50, 5), (10, 5, 2), (10, 5, 4)])
+@pytest.mark.parametrize("scale", [1.0, 1e-60, 1e60, -1.0, -1e-60, -1e60])
+def test_decision_values_of_outputs_decide_the_same_in_less_precision(shape, scale):
+    generator = torch.Generator().manual_seed(0)
+    outputs = scale * (1 + 1e-9 * torch.randn(shape, generator=generator, dtype=torch.float64))
+    scores = decision_values_of_outputs(outputs, torch.float32)
+    assert scores.dtype == torch.float32
+    assert bool(scores.isfinite().all())
+    decided = (scores > 0).long() if shape[-1] == 2 else scores.argmax(-1)
+    assert torch.equal(decided, outputs.argmax(-1))

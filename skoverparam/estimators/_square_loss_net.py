@@ -11,6 +11,7 @@ from sklearn.callback import with_callbacks
 from skoverparam._arrays import to_numpy
 from skoverparam._labels import (
     counted_positions,
+    decision_values_of_outputs,
     decode_labels,
     decode_positions,
     has_positions,
@@ -31,7 +32,7 @@ from skoverparam.nets._architectures import (
     build_network,
     check_architecture,
 )
-from skoverparam.nets._calibration import decide, log_probabilities, probabilities
+from skoverparam.nets._calibration import log_probabilities, probabilities
 from skoverparam.nets._evaluation import within
 from skoverparam.nets._losses import LOSSES
 from skoverparam.nets._module_features import PENULTIMATE, feature_width, module_features
@@ -482,7 +483,7 @@ class SquareLossNetClassifier(
             shape (n_samples, n_steps) or (n_samples, n_steps, n_classes), zeros on padding.
         """
         passage, _, outputs = self._outputs(X, "decision_function")
-        return passage.back(decide(outputs, passage.dtype).scores)
+        return passage.back(decision_values_of_outputs(outputs, passage.dtype))
 
     def predict(self, X):
         """Predict classes.
@@ -498,7 +499,7 @@ class SquareLossNetClassifier(
             The class with the largest output; -1 or an empty string on padding.
         """
         passage, samples, outputs = self._outputs(X, "predict")
-        best = decide(outputs, passage.dtype).best
+        best = outputs.argmax(-1)
         if best.ndim == 1:
             return decode_labels(passage, self.classes_, best)
         return decode_positions(passage, self.classes_, best, self._present(samples))
@@ -565,8 +566,8 @@ class SquareLossNetClassifier(
             The largest is that of the class predicted.
         """
         passage, _, outputs = self._outputs(X, "predict_proba")
-        decision = decide(outputs, passage.dtype)
-        return passage.back(probabilities(outputs, self.temperature_ / self._unit(), decision))
+        temperature = self.temperature_ / self._unit()
+        return passage.back(probabilities(outputs, temperature, passage.dtype))
 
     def predict_log_proba(self, X):
         """Compute logarithms of the probabilities, also where these round to zero.

@@ -21,7 +21,7 @@ from skoverparam._arrays import (
     to_numpy,
 )
 from skoverparam._config import memory_budget, require_memory
-from skoverparam._labels import cross_labels, decode_labels
+from skoverparam._labels import cross_labels, decision_values_of_outputs, decode_labels
 from skoverparam._params import (
     check_auto,
     check_flag,
@@ -33,7 +33,7 @@ from skoverparam._params import (
 from skoverparam._steps import run_steps
 from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
 from skoverparam.linalg._threads import on_threads
-from skoverparam.nets._calibration import decide, probabilities
+from skoverparam.nets._calibration import probabilities
 from skoverparam.nets._evaluation import within
 from skoverparam.nets._two_layer_cnn import outputs
 from skoverparam.nets._two_layer_cnn_decomposition import decompose, find_signal
@@ -367,7 +367,7 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
             for each class.
         """
         passage, F = self._outputs(X, "decision_function")
-        return passage.back(decide(F, passage.dtype).scores)
+        return passage.back(decision_values_of_outputs(F, passage.dtype))
 
     def predict(self, X):
         """Predict classes.
@@ -384,7 +384,7 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
             filter, the first.
         """
         passage, F = self._outputs(X, "predict")
-        return decode_labels(passage, self.classes_, decide(F, passage.dtype).best)
+        return decode_labels(passage, self.classes_, F.argmax(1))
 
     def predict_proba(self, X):
         """Estimate probabilities, by the softmax of the outputs.
@@ -401,7 +401,7 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
             anything on new samples, and calibrated by that.
         """
         passage, F = self._outputs(X, "predict_proba")
-        return passage.back(probabilities(F, 1.0, decide(F, passage.dtype)))
+        return passage.back(probabilities(F, 1.0, passage.dtype))
 
     def signal_noise_decomposition(self, signal, *, signal_position=None, history=False):
         r"""Take the filters apart: what they learned of the signal, and of each sample's noise.

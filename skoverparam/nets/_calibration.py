@@ -1,14 +1,12 @@
-"""Decisions and probabilities from the outputs of a network."""
+"""Probabilities from the outputs of a network."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from skoverparam.nets._evaluation import within
 from skoverparam.nets._losses import Loss, sharpness
 
 # Where no data are held out. On clean digits the best temperature was 0.095 M, with a fifth of the
@@ -72,49 +70,13 @@ def log_probabilities(outputs: Tensor, temperature: float) -> Tensor:
     return (outputs.double() / temperature).log_softmax(-1)
 
 
-def probabilities(outputs: Tensor, temperature: float, decision: Decision) -> Tensor:
-    """Probabilities softmax(f / T) over the last axis, in the precision of a decision.
+def probabilities(outputs: Tensor, temperature: float, dtype: torch.dtype | None = None) -> Tensor:
+    """Probabilities softmax(f / T) over the last axis, in the precision of the outputs or another.
 
-    The largest is that of the class decided for, also where rounding made two of them equal.
+    The largest is that of the largest output, also where rounding made two of them equal.
     """
-    p = log_probabilities(outputs, temperature).exp().to(decision.scores.dtype)
-    best = decision.best.unsqueeze(-1)
+    p = log_probabilities(outputs, temperature).exp().to(dtype or outputs.dtype)
+    best = outputs.argmax(-1, keepdim=True)
     tied = p.argmax(-1, keepdim=True) != best
     above = torch.nextafter(p.amax(-1, keepdim=True), torch.ones_like(p[..., :1]))
     return p.scatter(-1, best, torch.where(tied, above, p.gather(-1, best)))
-
-
-class Decision(NamedTuple):
-    """What is made of the outputs of a network.
-
-    Attributes
-    ----------
-    scores : Tensor of shape (...) or (..., C)
-        For two classes the second output minus the first, else the outputs.
-
-    best : Tensor of int of shape (...)
-        Index of the class with the largest score; for two classes whether it is positive.
-    """
-
-    scores: Tensor
-    best: Tensor
-
-
-def decide(outputs: Tensor, dtype: torch.dtype) -> Decision:
-    """Decide for the largest outputs (..., C), and bring them to a precision that says the same.
-
-    Outputs may have more digits, or be larger, than the precision that is asked for has numbers.
-    """
-    if outputs.shape[-1] == 2:
-        scores = within(outputs[..., 1] - outputs[..., 0], dtype)
-        return Decision(scores, (scores > 0).long())
-    best = outputs.argmax(-1)
-    scores = within(outputs, dtype)
-    place = best.unsqueeze(-1)
-    tied = scores.argmax(-1, keepdim=True) != place
-    top = scores.gather(-1, place)
-    # Where rounding made others as large: one step up, or of the others down, within the range.
-    above = torch.nextafter(top, torch.full_like(top, math.inf))
-    below = torch.nextafter(top, torch.full_like(top, -math.inf))
-    scores = torch.where(tied & (top > 0), scores.minimum(below), scores)
-    return Decision(scores.scatter(-1, place, torch.where(tied & (top <= 0), above, top)), best)

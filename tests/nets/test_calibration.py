@@ -7,7 +7,6 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss
 
 from skoverparam.nets._calibration import (
-    decide,
     fit_temperature,
     fixed_temperature,
     log_probabilities,
@@ -43,7 +42,7 @@ def test_perfect_predictions_give_no_certainty():
     labels = torch.arange(90) % 10
     outputs = torch.eye(10, dtype=torch.float64)[labels]
     temperature = fit_temperature(outputs, labels, Loss())
-    p = probabilities(outputs, temperature, decide(outputs, outputs.dtype))
+    p = probabilities(outputs, temperature)
     # 90 right, and one imagined sample of any class: the rule of succession.
     assert float(p[0, 0]) == pytest.approx(1 - 0.9 / 91, abs=1e-9)
 
@@ -53,7 +52,7 @@ def test_useless_outputs_give_even_probabilities():
     generator = torch.Generator().manual_seed(1)
     labels = torch.randint(6, (4000,), generator=generator)
     temperature = fit_temperature(outputs, labels, Loss())
-    p = probabilities(outputs, temperature, decide(outputs, outputs.dtype))
+    p = probabilities(outputs, temperature)
     assert float(p.max()) < 0.3
     constant = torch.zeros(50, 6)
     assert np.isfinite(fit_temperature(constant, labels[:50], Loss()))
@@ -73,7 +72,7 @@ def test_probabilities_keep_the_decision(dtype, temperature):
     # Two outputs that differ by one unit in the last place: softmax makes them equal.
     outputs[:, 5] = outputs.amax(1)
     outputs[:, 6] = torch.nextafter(outputs[:, 5], torch.full_like(outputs[:, 5], 9))
-    p = probabilities(outputs, temperature, decide(outputs, outputs.dtype))
+    p = probabilities(outputs, temperature)
     assert p.dtype == dtype
     assert torch.equal(p.argmax(1), outputs.argmax(1))
     assert bool((p >= 0).all())
@@ -88,28 +87,16 @@ def test_probabilities_keep_the_decision(dtype, temperature):
 def test_two_classes_are_ordered_by_the_difference_of_outputs():
     generator = torch.Generator().manual_seed(0)
     outputs = torch.randn(300, 2, generator=generator, dtype=torch.float64)
-    p = probabilities(outputs, 0.1, decide(outputs, outputs.dtype))[:, 1]
+    p = probabilities(outputs, 0.1)[:, 1]
     order = (outputs[:, 1] - outputs[:, 0]).argsort()
     assert bool((p[order].diff() >= 0).all())
 
 
 @pytest.mark.parametrize("n_classes", [2, 5])
 @pytest.mark.parametrize("scale", [1.0, 1e-60, 1e60, -1.0, -1e-60, -1e60])
-def test_all_agree_in_a_precision_that_holds_less(n_classes, scale):
+def test_probabilities_keep_the_decision_in_less_precision(n_classes, scale):
     generator = torch.Generator().manual_seed(0)
     outputs = 1 + 1e-9 * torch.randn(200, n_classes, generator=generator, dtype=torch.float64)
-    outputs = scale * outputs
-    found = decide(outputs, torch.float32)
-    assert found.scores.dtype == torch.float32
-    assert bool(found.scores.isfinite().all())
-    p = probabilities(outputs, 1.0, found)
+    p = probabilities(scale * outputs, 1.0, torch.float32)
     assert p.dtype == torch.float32
-    assert torch.equal(p.argmax(1), found.best)
-    if n_classes > 2:
-        assert torch.equal(found.best, outputs.argmax(1))
-        assert torch.equal(found.scores.argmax(1), found.best)
-    else:
-        assert torch.equal(found.best, (found.scores > 0).long())
-        # Differences keep digits that the outputs by themselves would lose.
-        if abs(scale) >= 1:
-            assert torch.equal(found.best, outputs.argmax(1))
+    assert torch.equal(p.argmax(1), (scale * outputs).argmax(1))
