@@ -261,6 +261,8 @@ def decision_values(scores: Tensor, dtype: torch.dtype) -> Tensor:
     There, scores may be zero that were not, larger than any number, or equal that were not.
     """
     largest = torch.finfo(dtype).max
+    if largest >= torch.finfo(scores.dtype).max:
+        return scores.to(dtype)
     rounded = scores.clamp(-largest, largest).to(dtype)
     if scores.ndim == 1:
         least = torch.finfo(dtype).tiny

@@ -124,3 +124,10 @@ def test_decision_values_of_outputs_decide_the_same_in_less_precision(shape, sca
     assert bool(scores.isfinite().all())
     decided = (scores > 0).long() if shape[-1] == 2 else scores.argmax(-1)
     assert torch.equal(decided, outputs.argmax(-1))
+
+
+def test_decision_values_with_more_precision_are_the_same_numbers():
+    outputs = torch.tensor([[1.0, 2.0, 3e38], [-3e38, 1e-45, 0.0]])
+    scores = decision_values(outputs, torch.float64)
+    assert torch.equal(scores, outputs.double())
+    assert decision_values(outputs, torch.float32) is outputs
