@@ -14,6 +14,8 @@ from torch import Tensor
 
 from skoverparam.linalg._minimum_norm import rank_above
 
+# Times a direction opened by rounding errors may be larger than they are estimated to be.
+_MARGIN = 10
 # Backward error, in units of the machine precision, up to which a step stands. Decompositions have
 # some units themselves.
 _UNITS = 50
@@ -36,7 +38,8 @@ class Block(NamedTuple):
     ``B = U UB + Q R`` with Q orthonormal and orthogonal to U. ``pivots`` are the columns
     that opened the directions Q, ``rest`` the others; column i of N is the null vector of
     ``[U diag(S), B]`` that came with column ``rest[i]`` and uses none after it. ``scales`` is a
-    norm of the matrix with the first 1, 2, ... columns.
+    norm of the matrix with the first 1, 2, ... columns. Column `doubtful` is the first that may
+    have opened its direction by rounding errors alone; the number of columns, if none has.
     """
 
     UB: Tensor
@@ -46,6 +49,7 @@ class Block(NamedTuple):
     rest: list[int]
     N: Tensor
     scales: Tensor
+    doubtful: int
 
 
 def append(anchor: Anchor, B: Tensor, rcond: float, *, bare: bool) -> Block:
@@ -63,7 +67,26 @@ def append(anchor: Anchor, B: Tensor, rcond: float, *, bare: bool) -> Block:
     opened = set(pivots)
     rest = [] if bare else [j for j in range(B.shape[1]) if j not in opened]
     scales = torch.maximum(first, lengths.cummax(0).values) if len(lengths) else lengths
-    return Block(UB, Q, R, pivots, rest, _null_basis(anchor.S, UB, R, pivots, rest), scales)
+    null_basis = _null_basis(anchor.S, UB, R, pivots, rest)
+    doubtful = _first_doubtful(anchor.S, R, pivots, scales, rcond)
+    return Block(UB, Q, R, pivots, rest, null_basis, scales, doubtful)
+
+
+def _first_doubtful(S: Tensor, R: Tensor, pivots: list[int], scales: Tensor, rcond: float) -> int:
+    """First column whose direction may be an error of those before, or the number of columns.
+
+    The smallest direction so far is known to rounding errors relative to its own size: what is
+    left of a column outside of it may be no more than how much it is tilted.
+    """
+    sizes = R[range(len(pivots)), pivots].abs()
+    before = torch.cat([S[-1:], sizes])[: len(pivots)] if len(S) else sizes[:-1]
+    smallest = before.cummin(0).values if len(before) else before
+    if not len(S):
+        # Nothing comes before the very first.
+        smallest = torch.cat([sizes.new_full((min(1, len(sizes)),), torch.inf), smallest])
+    tops = scales[pivots]
+    doubt = (sizes <= _MARGIN * rcond * tops * (tops / smallest)).tolist()
+    return next((j for j, found in zip(pivots, doubt, strict=True) if found), R.shape[1])
 
 
 def null_error(anchor: Anchor, block: Block) -> Tensor:
@@ -80,7 +103,7 @@ def certified(block: Block, null_errors: Tensor, errors: Tensor, ahead: list[int
     # Written so that NaN fails, too.
     failed = (~(torch.cat([null_errors, errors]) <= tol)).tolist()
     bad = [column for column, fails in zip(columns, failed, strict=True) if fails]
-    return min(bad, default=block.UB.shape[1])
+    return min([*bad, block.doubtful])
 
 
 def next_anchor(

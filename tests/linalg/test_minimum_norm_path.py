@@ -264,3 +264,24 @@ def test_above_the_memory_budget_nothing_is_allocated():
         pytest.raises(MemoryError, match="minimum_norm_path_risk stores no solutions"),
     ):
         minimum_norm_path(gaussian(10, 100), np.ones(10))
+
+
+@pytest.mark.parametrize("smallest", [1e-1, 1e-3, 1e-5])
+def test_a_nearly_dependent_column_does_not_lend_its_errors_a_direction(smallest):
+    """What is left of a column in an exhausted space is how much that space is tilted."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(8, 12))
+    X -= X.mean(0)  # seven directions
+    X[:, 6] = X[:, :6] @ rng.normal(size=6) + smallest * X[:, 6]
+    y = X.sum(1) + 0.1 * rng.normal(size=8)
+    y -= y.mean()
+    path = minimum_norm_path(X, y)
+    assert path.rank.tolist() == [min(k, 7) for k in range(1, 13)]
+    for k in range(7, 13):
+        expected = np.linalg.lstsq(X[:, :k], y, rcond=1e-13)[0]
+        np.testing.assert_allclose(
+            path.coef[k - 1, :k],
+            expected,
+            rtol=0,
+            atol=1e-13 / smallest**2 * np.abs(expected).max(),
+        )
