@@ -498,9 +498,10 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
 
     def _training(self, X, y, coef_init=None):
         """Validate data, and set up what is to be trained."""
-        X = self._flat(X)
+        n_patches = int(self.n_patches)
+        X = self._flat(X, n_patches)
         passage, X, y, classes, labels = cross_labels(self, X, y)
-        patches = self._patches(passage, X)
+        patches = self._patches(passage, X, n_patches)
         largest, median = patch_norms(patches)
         if not 1e-15 < largest < 1e15:
             raise ValueError(
@@ -667,26 +668,33 @@ class TwoLayerCNNClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEst
             stacklevel=5,
         )
 
-    def _flat(self, X):
+    @staticmethod
+    def _flat(X, n_patches):
         X, shape = flat_rows(X)
-        if shape and shape[0] != self.n_patches:
+        if shape and shape[0] != n_patches:
             raise ValueError(
-                f"X of more than two dimensions must have n_patches={self.n_patches} patches, of "
+                f"X of more than two dimensions must have n_patches={n_patches} patches, of "
                 f"shape (n_samples, n_patches, d); got samples of shape {tuple(shape)}."
             )
         return X
 
-    def _patches(self, passage, X):
+    def _patches(self, passage, X, n_patches):
         X = passage.tensor(X)
         X = X.double() if self.dtype == "float64" else X.float()
-        return split_patches(X, int(self.n_patches))
+        return split_patches(X, n_patches)
+
+    def _reopen_patches(self, X, method):
+        """Validate the data; also return their patches, and the filters in their precision."""
+        check_is_fitted(self)
+        n_patches = self.patch_index_.shape[1]
+        X = self._flat(X, n_patches)
+        passage, X = cross(self, X, reset=False, device=self.device)
+        same_namespace(self, X, attribute="coef_", method=method)
+        patches = self._patches(passage, X, n_patches)
+        return passage, patches, passage.tensor(self.coef_, dtype=patches.dtype)
 
     def _outputs(self, X, method):
-        check_is_fitted(self)
-        passage, X = cross(self, self._flat(X), reset=False, device=self.device)
-        same_namespace(self, X, attribute="coef_", method=method)
-        patches = self._patches(passage, X)
-        coef = passage.tensor(self.coef_, dtype=patches.dtype)
+        passage, patches, coef = self._reopen_patches(X, method)
         return passage, outputs(coef, patches, float(self.q))
 
     def _signal(self, signal):

@@ -584,3 +584,10 @@ def test_samples_beyond_the_range_of_the_precision_are_refused():
     X, y = np.full((4, 2), 1e39), [0, 1] * 2
     with pytest.raises(ValueError, match="X must have patches of moderate size, got .* inf"):
         TwoLayerCNNClassifier(dtype="float32").fit(X, y)
+
+
+def test_patches_are_those_of_the_fit():
+    X, y, _ = make_signal_noise_patches(20, 50, 40.0, random_state=0)
+    classifier = TwoLayerCNNClassifier(random_state=0).fit(X, y)
+    scores = classifier.decision_function(X)
+    np.testing.assert_array_equal(classifier.set_params(n_patches=5).decision_function(X), scores)

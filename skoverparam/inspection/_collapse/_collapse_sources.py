@@ -8,7 +8,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skoverparam._arrays import cross, to_numpy, ways_of
+from skoverparam._arrays import to_numpy, ways_of
 from skoverparam._config import require_memory
 from skoverparam.inspection._perceptron import perceptron_module
 from skoverparam.nets._evaluation import is_network, suited
@@ -76,10 +76,8 @@ def read_features(model, X, layers, pool):
         _, samples, network = model._reopen(X, "transform")
         found = _read(network, samples, layers, pool)
         return Features(*found, to_numpy(model.classes_))
-    if hasattr(model, "_patches"):  # the two-layer convolutional network of ours
-        passage, X = cross(model, model._flat(X), reset=False, device=model.device)
-        patches = model._patches(passage, X)
-        coef = passage.tensor(model.coef_, dtype=patches.dtype)
+    if hasattr(model, "_reopen_patches"):  # the two-layer convolutional network of ours
+        _, patches, coef = model._reopen_patches(X, "transform")
         found = two_layer_features(patches, coef, float(model.q))
         return Features(_chosen(found.layers, layers), found.head, to_numpy(model.classes_))
     if isinstance(model, MLPClassifier):
