@@ -7,6 +7,7 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
@@ -21,11 +22,11 @@ from skoverparam._params import (
     make_generator,
 )
 from skoverparam._steps import run_steps
-from skoverparam.averages._points import Merged, merge, without_own
+from skoverparam.averages._points import Merged, distinct_rows, merge, without_own
+from skoverparam.estimators._bandwidth import check_bandwidth, find_bandwidth
 from skoverparam.estimators._base import DocumentedEstimator
 from skoverparam.estimators._columns import MET, are_met
 from skoverparam.kernels._fully_connected import fully_connected_nngp, fully_connected_ntk
-from skoverparam.kernels._median_distance import median_distance
 from skoverparam.kernels._radial import PROFILES, RadialKernel
 from skoverparam.linalg._kernel_systems._matrix import KernelMatrix
 from skoverparam.linalg._kernel_systems._matvec import kernel_matvec
@@ -215,14 +216,7 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
     def _check_params(self):
         if not callable(self.kernel):
             check_option(self.kernel, "kernel", (*PROFILES, *_NETWORKS))
-        check_auto(
-            self.bandwidth,
-            "bandwidth",
-            check_number,
-            words=("median",),
-            low=0,
-            boundaries="neither",
-        )
+        check_bandwidth(self.bandwidth)
         # Refuses parameters that this kernel makes no use of, too.
         RadialKernel("laplace", 1.0, self.exponent, self.p_norm, self.nu)
         check_auto(self.ridge, "ridge", check_number, words=("loo",), low=0)
@@ -330,16 +324,9 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
     def _find_bandwidth(self, X):
         if self.kernel not in PROFILES:
             return None
-        if self.bandwidth != "median":
-            return float(self.bandwidth)
-        p_norm = self.p_norm if self.kernel == "exponential" else 2.0
-        found = median_distance(X, float(p_norm))
-        if not 0 < found < np.inf:
-            raise ValueError(
-                f"bandwidth='median' found a median distance of {found:g}: the values of X reach "
-                f"{float(X.abs().max()):g}. Scale X, or give bandwidth as a number."
-            )
-        return found
+        return find_bandwidth(
+            self.bandwidth, X, self.p_norm if self.kernel == "exponential" else 2.0
+        )
 
     def _unit_rows(self, X, bandwidth):
         """Show samples as the kernel sees them: in units that single precision can square.
@@ -432,19 +419,48 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
             stacklevel=6,
         )
 
-    def _path(self, passage, data, X_test, param_name, param_range):
-        """Fitted columns for each ridge at test samples, (n_values, n_test, t)."""
+    def _over_ridges(self, X, y, X_test, param_name, param_range):
+        """Answers of clones for each ridge, (n_values, n_test, ...), and how one saw X and y."""
         check_option(param_name, "param_name", self.path_parameters)
-        for value in param_range:
+        ridges = list(param_range)
+        if not ridges:
+            raise ValueError("param_range must hold at least one value, got none.")
+        for value in ridges:
             check_number(value, param_name, low=0)
+        answers = None
+        for places in self._alike(X, y, ridges):
+            some = [float(ridges[place]) for place in places]
+            # What validation leaves behind is left on a clone.
+            model = clone(self).set_params(ridge=some[0])
+            crossed = model._cross(X, y)
+            passage, data = crossed[0], crossed[3]
+            _, new = cross(model, X_test, reset=False, device=self.device)
+            part = model._answers(crossed, model._path(passage, data, new, some))
+            answers = part.new_empty(len(ridges), *part.shape[1:]) if answers is None else answers
+            answers[places] = part
+        return crossed, answers
+
+    def _alike(self, X, y, ridges):
+        """Places of the ridges whose fits see the same samples.
+
+        Without a ridge equal samples are one, and weights of classes are none.
+        """
+        places = [[i for i, ridge in enumerate(ridges) if (ridge > 0) == sign] for sign in (1, 0)]
+        if all(places):
+            data = clone(self).set_params(ridge=1.0)._cross(X, y)[3]
+            if data.weights is None and len(distinct_rows(data.X).first) == len(data.X):
+                return [[*range(len(ridges))]]
+        return [some for some in places if some]
+
+    def _path(self, passage, data, X_test, ridges):
+        """Fitted columns for each ridge at test samples, (n_values, n_test, t)."""
         bandwidth = self._find_bandwidth(data.X)
         kernel = self._kernel_of(passage, bandwidth)
         points, test = (
             self._unit_rows(A, bandwidth) for A in (data.X, passage.tensor(X_test).double())
         )
         matrix = KernelMatrix(kernel, points)
-        _require_eigenvectors(matrix, data, len(param_range), passage.device, "A path of ridges")
-        ridges = [float(value) for value in param_range]
+        _require_eigenvectors(matrix, data, len(ridges), passage.device, "A path of ridges")
         coefs = ridges_path(matrix, data.Y, data.weights, ridges)
         n_values, n, t = coefs.shape
         columns = coefs.movedim(0, 1).reshape(n, n_values * t)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from sklearn.base import clone
 from sklearn.callback import with_callbacks
 
-from skoverparam._arrays import cross, cross_targets, sample_weights
+from skoverparam._arrays import cross_targets, sample_weights
 from skoverparam._labels import TargetCoding, check_target_coding, cross_labels, decode_labels
 from skoverparam.estimators._base import all_or_nothing
 from skoverparam.estimators._columns import ColumnClassifier, ColumnRegressor
@@ -233,8 +232,10 @@ class KernelInterpolatorRegressor(ColumnRegressor, KernelColumns):
         """Predict with a fit for each ridge, from one eigendecomposition.
 
         The predictions are, to rounding, those of clones fitted with each value; this estimator
-        is left as it was. :func:`skoverparam.model_selection.generalization_curve` calls this
-        method of any estimator that has it, if `path_parameters` names the parameter.
+        is left as it was. If 0 is one of them, and without a ridge samples or classes count
+        differently, there are two decompositions.
+        :func:`skoverparam.model_selection.generalization_curve` calls this method of any estimator
+        that has it, if `path_parameters` names the parameter.
 
         Parameters
         ----------
@@ -259,13 +260,11 @@ class KernelInterpolatorRegressor(ColumnRegressor, KernelColumns):
             Predictions of every fit.
         """
         self._check_params()
-        # What validation leaves behind is left on a clone.
-        model = clone(self)
-        passage, _, _, data = model._cross(X, y)
-        _, X_test = cross(model, X_test, reset=False, device=self.device)
-        outputs = model._path(passage, data, X_test, param_name, param_range)
-        outputs = outputs[..., 0] if data.single else outputs
+        (passage, *_), outputs = self._over_ridges(X, y, X_test, param_name, param_range)
         return passage.back(outputs.to(passage.dtype))
+
+    def _answers(self, crossed, outputs):
+        return outputs[..., 0] if crossed[3].single else outputs
 
     def _cross(self, X, y, sample_weight=None):
         passage, X, y, Y, single = cross_targets(self, X, y)
@@ -513,8 +512,10 @@ class KernelInterpolatorClassifier(ColumnClassifier, KernelColumns):
         """Predict with a fit for each ridge, from one eigendecomposition.
 
         The predictions are, to rounding, those of clones fitted with each value; this estimator
-        is left as it was. :func:`skoverparam.model_selection.generalization_curve` calls this
-        method of any estimator that has it, if `path_parameters` names the parameter.
+        is left as it was. If 0 is one of them, and without a ridge samples or classes count
+        differently, there are two decompositions.
+        :func:`skoverparam.model_selection.generalization_curve` calls this method of any estimator
+        that has it, if `path_parameters` names the parameter.
 
         Parameters
         ----------
@@ -539,13 +540,13 @@ class KernelInterpolatorClassifier(ColumnClassifier, KernelColumns):
             Predictions of every fit.
         """
         self._check_params()
-        model = clone(self)
-        passage, _, _, data, classes, coding = model._cross(X, y)
-        _, X_test = cross(model, X_test, reset=False, device=self.device)
-        outputs = model._path(passage, data, X_test, param_name, param_range)
+        crossed, best = self._over_ridges(X, y, X_test, param_name, param_range)
+        return decode_labels(crossed[0], crossed[4], best)
+
+    def _answers(self, crossed, outputs):
         n_values, n_test, _ = outputs.shape
-        best = coding.decide(outputs.reshape(n_values * n_test, -1))
-        return decode_labels(passage, classes, best.view(n_values, n_test))
+        coding = crossed[5]
+        return coding.decide(outputs.reshape(n_values * n_test, -1)).view(n_values, n_test)
 
     def _check_params(self):
         super()._check_params()

@@ -10,16 +10,15 @@ from sklearn.utils.validation import check_is_fitted
 from skoverparam._arrays import cross, same_namespace
 from skoverparam._config import require_memory
 from skoverparam._params import (
-    check_auto,
     check_flag,
     check_integer,
     check_number,
     check_option,
     make_generator,
 )
+from skoverparam.estimators._bandwidth import check_bandwidth, find_bandwidth
 from skoverparam.estimators._base import DocumentedEstimator
 from skoverparam.estimators._columns import are_met, fitted_columns, kept_columns
-from skoverparam.kernels._median_distance import median_distance
 from skoverparam.kernels._random_features import (
     FEATURES,
     FOURIER,
@@ -84,14 +83,7 @@ class RandomFeatureColumns(DocumentedEstimator):
     def _check_params(self):
         check_option(self.feature, "feature", FEATURES)
         check_integer(self.n_features, "n_features", low=1)
-        check_auto(
-            self.bandwidth,
-            "bandwidth",
-            check_number,
-            words=("median",),
-            low=0,
-            boundaries="neither",
-        )
+        check_bandwidth(self.bandwidth)
         check_number(self.ridge, "ridge", low=0)
         check_number(self.rcond, "rcond", low=0, high=1, boundaries="left", none=True)
         check_flag(self.fit_intercept, "fit_intercept")
@@ -103,8 +95,7 @@ class RandomFeatureColumns(DocumentedEstimator):
         """Random features in the precision in which they are kept, and their bandwidth."""
         bandwidth = None
         if self.feature in FOURIER:
-            given = self.bandwidth
-            bandwidth = median_distance(X) if isinstance(given, str) else float(given)
+            bandwidth = find_bandwidth(self.bandwidth, X)
         generator = make_generator(self.random_state)
         drawn = draw_features(self.feature, n_features, X.shape[1], bandwidth, generator)
         kept = RandomFeatures(

@@ -468,6 +468,28 @@ def test_path_over_ridges_is_that_of_fits():
     assert abs(curve.train_scores[0]).max() < 1e-20
 
 
+@pytest.mark.parametrize("ridge", [0.0, 1.0, "loo"])
+def test_a_path_sees_equal_samples_and_classes_as_each_fit_does(ridge):
+    """Without a ridge equal samples are one, and weights of errors mean nothing."""
+    X, y = draw(40)
+    X[[3, 5]] = X[0]
+    new, ridges = draw(15, seed=1)[0], [1.0, 0.0, 0.1, 0.0]
+    labels = np.array(["a", "b", "c"])[np.digitize(y, [-0.4, 0.4])]
+    given = Regressor(bandwidth=2.0, ridge=ridge)
+    weighted = Classifier(bandwidth=2.0, ridge=ridge, target_coding=(9.0, 1.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        path = given.fit_predict_path(X, y, new, param_range=ridges)
+        classes = weighted.fit_predict_path(X, labels, new, param_range=ridges)
+        for one, found, predicted in zip(ridges, path, classes, strict=True):
+            fitted = clone(given).set_params(ridge=one).fit(X, y)
+            np.testing.assert_allclose(found, fitted.predict(new), rtol=0, atol=1e-10)
+            fitted = clone(weighted).set_params(ridge=one).fit(X, labels)
+            np.testing.assert_array_equal(predicted, fitted.predict(new))
+    with pytest.raises(ValueError, match="param_range must hold at least one value"):
+        given.fit_predict_path(X, y, new, param_range=[])
+
+
 @pytest.mark.parametrize("coding", ["onehot", "pm1", "rescaled", (3, 2.0)])
 @pytest.mark.parametrize("ridge", [0.0, 0.1, "loo"])
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -313,6 +313,12 @@ def test_generalization_curves_take_the_path(data, name):
     np.testing.assert_array_equal(curve.test_scores, expected)
 
 
+def test_a_median_that_is_no_number_is_refused():
+    X = np.array([[1.7e308], [-1.7e308]])
+    with pytest.raises(ValueError, match="bandwidth='median' found a median distance of inf"):
+        RandomFeatureRegressor(random_state=0).fit(X, [0.0, 1.0])
+
+
 def test_bad_values_of_a_path_are_named(data):
     X, y = data
     model = RandomFeatureRegressor()
