@@ -14,6 +14,8 @@ Ids = np.ndarray[Any, Any]
 
 def distinct_ids(column: Ids, name: str) -> Ids:
     """Sorted distinct ids of a column; ids that do not compare are ordered by type and text."""
+    if column.dtype.kind in "mM" and np.isnat(column).any():
+        raise ValueError(f"The ids in {name} must not be missing, got NaT.")
     if column.dtype.kind != "O":
         return np.unique(column)
     seen = set()
@@ -40,7 +42,9 @@ def positions(column: Ids, ids: Ids) -> Ids:
     """Position of each id in a list of ids, -1 where it is not there."""
     if not len(ids):
         return np.full(len(column), -1)
-    if column.dtype.kind in "fiub" and ids.dtype.kind in "fiub":
+    numbers = column.dtype.kind in "fiub" and ids.dtype.kind in "fiub"
+    # Times of different units are equal as times, but not as the Python objects they turn into.
+    if numbers or (column.dtype.kind in "mM" and column.dtype.kind == ids.dtype.kind):
         place = np.searchsorted(ids, column).clip(max=len(ids) - 1)
         return np.where(ids[place] == column, place, -1)
     places = {value: k for k, value in enumerate(ids.tolist())}

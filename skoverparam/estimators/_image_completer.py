@@ -96,7 +96,8 @@ class NTKImageCompleter(
         bandwidths that go with them, chosen for each image by observed pixels that are held out.
 
     levels : int, default=4
-        How often the network halves the image, and doubles it again.
+        How often the network halves the image, and doubles it again. Each level takes 16 times the
+        memory of the one before, two gigabytes with 6.
 
     convs_per_level : int, default=1
         Convolutions before each change of size.
@@ -452,8 +453,9 @@ class NTKImageCompleter(
             memory_needed(layers, self.levels, shape[:2], prior, n_values),
             passage.device,
             what=f"Completing images of {shape[0]} x {shape[1]} pixels",
-            remedy="prior='adaptive' and prior='stationary' with upsampling='nearest' take memory "
-            "in proportion to the pixels; complete smaller tiles or fewer images otherwise.",
+            remedy="Each of the levels takes 16 times the memory. prior='adaptive' and "
+            "prior='stationary' with upsampling='nearest' need little more per pixel; complete "
+            "smaller tiles or fewer images otherwise.",
         )
         return pixel_kernel(
             layers,

@@ -611,6 +611,9 @@ class NTKMatrixCompleter(CallbackSupportMixin, TransformerMixin, DocumentedEstim
         if not callable(self.row_prior):
             return lambda places: None
         prior = _prior(passage, self.row_prior, "row_prior", X, X.shape[0], "row")
+        came, fitted = prior.features.shape[1], self.row_features_.shape[1]
+        if came != fitted:
+            raise ValueError(f"row_prior must return {fitted} features, as in fit, got {came}.")
         return lambda places: prior.features[places]
 
     def _complete(self, passage, X, Y, observed):

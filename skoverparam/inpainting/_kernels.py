@@ -92,7 +92,8 @@ def memory_needed(
     p = 2**levels
     solver = 60 * 8 * n_values
     if prior is None and is_nearest(layers):
-        return solver
+        # Images of 2p x 2p pixels show all of the window.
+        return solver + kernel_bytes(layers, (2 * p, 2 * p))
     if prior is None and is_circular(layers):
         return solver + kernel_bytes(layers, torus_shape(shape, period=p, reach=_REACH * p))
     h, w = (side + -side % p for side in shape)

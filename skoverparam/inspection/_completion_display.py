@@ -134,8 +134,10 @@ class MatrixCompletionDisplay:
         """
         check_is_fitted(estimator)
         completed = np.asarray(to_numpy(estimator.transform(X)), dtype=np.float64)
+        # A number that marks holes is compared with entries in their own precision.
+        holes = to_numpy(X) == float(getattr(estimator, "missing_values", np.nan))
         X, X_true = _matrix(X, "X"), None if X_true is None else _matrix(X_true, "X_true")
-        X = np.where(getattr(estimator, "missing_values", np.nan) == X, np.nan, X)
+        X = np.where(holes, np.nan, X)
         if hasattr(estimator, "kept_features_"):
             kept = to_numpy(estimator.kept_features_)
             # Empty columns are in their place or gone; indicators come after all columns.

@@ -352,6 +352,16 @@ def test_dense_kernels_above_the_memory_budget_are_not_allocated(data):
         NTKImageCompleter(prior="stationary", upsampling="bilinear").fit(data[0])
 
 
+@pytest.mark.parametrize("prior", PRIORS)
+def test_levels_whose_kernel_does_not_fit_are_refused(data, prior):
+    # The kernel of displacements has 4 p^4 numbers, p = 2^levels, whatever the size of the images.
+    with (
+        skoverparam.config_context(memory_budget=4_000_000_000),
+        pytest.raises(MemoryError, match="Each of the levels takes 16 times the memory"),
+    ):
+        NTKImageCompleter(prior=prior, levels=9).fit(data[0])
+
+
 def test_too_few_iterations_are_reported(data):
     completer = NTKImageCompleter(prior="stationary", tol=1e-10, max_iter=1)
     with pytest.warns(ConvergenceWarning, match="Increase alpha, tol or max_iter=1"):

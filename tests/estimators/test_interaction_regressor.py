@@ -435,3 +435,13 @@ def test_values_that_stand_for_very_many_leave_the_others_alone():
     np.testing.assert_allclose(predicted[::7], VALUES[::7], rtol=0, atol=0.05)
     unseen = model.predict(PAIRS + 1000)
     assert np.abs(unseen).max() < np.abs(VALUES).max()
+
+
+def test_times_are_ids_in_any_unit():
+    days = np.datetime64("2020-01-01") + PAIRS[:, :1]
+    model = NTKInteractionRegressor(alpha=0.3, mask_weight=0.0).fit(days, VALUES)
+    for unit in ("s", "ns"):
+        there = days.astype(f"datetime64[{unit}]")
+        np.testing.assert_array_equal(model.predict(there), model.predict(days))
+    with pytest.raises(ValueError, match="column 0 of X must not be missing, got NaT"):
+        model.fit(np.full_like(days, "NaT"), VALUES)

@@ -155,6 +155,15 @@ def test_a_callable_row_prior_serves_new_rows_too():
     assert error < 0.3
 
 
+def test_a_callable_row_prior_must_keep_its_width(data):
+    X, _ = data
+    given = {"alpha": 0.1, "n_passes": 1}
+    completer = NTKMatrixCompleter(row_prior=lambda X: np.ones((len(X), len(X))), **given)
+    completer.fit(X)
+    with pytest.raises(ValueError, match="row_prior must return 80 features, as in fit, got 3"):
+        completer.transform(X[:3] + 1)
+
+
 def test_equal_training_rows_with_different_priors_are_told_apart_by_position():
     rng = np.random.default_rng(0)
     side = np.eye(3)[rng.integers(3, size=30)]

@@ -180,8 +180,8 @@ def test_empty_columns_that_are_kept_are_not_mistaken_for_others(matrices):
 
 def test_holes_that_have_a_number_are_holes(matrices):
     X, X_true = matrices
-    marked = np.where(np.isnan(X), -9.0, X)
-    completer = NTKMatrixCompleter(alpha=0.1, n_passes=1, missing_values=-9).fit(marked)
+    marked = np.where(np.isnan(X), 0.1, X).astype(np.float32)
+    completer = NTKMatrixCompleter(alpha=0.1, n_passes=1, missing_values=0.1).fit(marked)
     display = MatrixCompletionDisplay.from_estimator(completer, marked, X_true, order=None)
     observed, _, error = (np.ma.getmaskarray(image.get_array()) for image in display.images_)
     np.testing.assert_array_equal(observed, np.isnan(X))
