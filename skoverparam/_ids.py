@@ -132,7 +132,9 @@ def _from_mapping(prior: Mapping[Any, Any], name: str, ids: Ids, width: int | No
             f"got lengths {sorted(lengths)}."
         )
     if not vectors:
-        return _nothing(len(ids), 1 if width is None else width)
+        # Ids that come later may be among those that the mapping has.
+        other = next((vector for vector in prior.values() if vector is not None), [0.0])
+        return _nothing(len(ids), np.size(other) if width is None else width)
     dense = np.zeros((len(ids), lengths.pop()))
     dense[found] = vectors
     return _from_dense(dense)

@@ -445,3 +445,11 @@ def test_times_are_ids_in_any_unit():
         np.testing.assert_array_equal(model.predict(there), model.predict(days))
     with pytest.raises(ValueError, match="column 0 of X must not be missing, got NaT"):
         model.fit(np.full_like(days, "NaT"), VALUES)
+
+
+def test_a_mapping_that_has_none_of_the_training_ids_serves_later_ones():
+    prior = {100: [1.0, 2.0], 101: [2.0, 1.0]}
+    model = NTKInteractionRegressor(row_prior=prior, **GIVEN).fit(PAIRS, VALUES)
+    later = PAIRS[:5] + [100, 0]
+    without = NTKInteractionRegressor(row_prior={}, **GIVEN).fit(PAIRS, VALUES)
+    np.testing.assert_allclose(model.predict(later), without.predict(later), rtol=1e-9)
