@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from skoverparam.linalg._units import units_of
 from skoverparam.optim._mirrors import Mirror
 
 _ARMIJO = 1e-4
@@ -62,6 +63,11 @@ def bregman_projection(
     smooth concave maximization without constraints.
     """
     mirror.check_domain(w0, "w0")
+    # The same equations in units, a power of two, in which squares of X are within range.
+    unit = units_of(X.reshape(-1, 1))
+    X, y = X / unit, y / unit
+    if not bool(y.isfinite().all()):
+        raise ValueError("X and y must be of sizes less different: no number holds the solution.")
     scale = float(y.norm())
     # A solution of the equations, whatever its divergence.
     some = torch.linalg.pinv(X) @ (y - X @ w0) + w0
@@ -86,6 +92,8 @@ def bregman_projection(
             f"{n_iter} steps the residual is {residual:.3g} of the norm of y. If weights must be "
             "positive there may be none."
         )
+    if multipliers is not None:
+        multipliers = multipliers / unit
     return BregmanProjection(w, multipliers, float(mirror.divergence(w, w0)), residual, n_iter)
 
 

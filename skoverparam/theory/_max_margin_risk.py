@@ -360,10 +360,13 @@ def max_margin_risk_bound(
     squared = float(mu @ mu)
     exponent = float(n * squared**2 / terms.sum())
     over_norm = float(np.ldexp(direction @ direction, 2 * small)) / norm if norm else np.inf
+    with np.errstate(over="ignore"):
+        # Of means that are all but zero: infinite, as documented of those that are.
+        over_mean = float(trace / (n * np.sqrt(np.log(n))) / np.float64(norm)) if norm else np.inf
     ratios = {
         "trace / n^1.5 spectral": trace / (n**1.5 * largest),
         "trace / n frobenius": trace / (n * frobenius),
-        "trace / n sqrt(log n) mean": trace / (n * np.sqrt(np.log(n)) * norm) if norm else np.inf,
+        "trace / n sqrt(log n) mean": over_mean,
         "mean^2 / mean": over_norm,
     }
     of_mean, of_frobenius, of_spectral = check.held(terms, 2 * unit, "spectrum or mean").tolist()

@@ -148,3 +148,16 @@ def test_a_mirror_of_ones_own(sparse_problem):
     X, y = sparse_problem
     found = bregman_projection(X, y, mirror=Cosh())
     np.testing.assert_allclose(np.sinh(found.coef), X.T @ found.multipliers, atol=1e-10)
+
+
+@pytest.mark.parametrize("mirror", ["euclidean", "pnorm", "hypentropy"])
+@pytest.mark.parametrize("exponent", [-830, 500])
+def test_equations_in_other_units_are_the_same_equations(mirror, exponent):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3, 6))
+    y = X @ rng.normal(size=6)
+    one = bregman_projection(X, y, mirror=mirror)
+    other = bregman_projection(np.ldexp(X, exponent), np.ldexp(y, exponent), mirror=mirror)
+    np.testing.assert_array_equal(other.coef, one.coef)
+    assert other.residual == one.residual
+    np.testing.assert_array_equal(other.multipliers, np.ldexp(one.multipliers, -exponent))
