@@ -294,7 +294,7 @@ def _predicted(
         t = features.omitted
         # No noise costs nothing, even where its price is infinite.
         bias = B + t + (t * V if t else 0.0)
-        variance = noise**2 * V if noise else 0.0
+        variance = noise * (noise * V) if noise else 0.0
         rows.append((bias, variance, bias + variance, closed is not None, kappa, df2))
     bias, variance, total, exact, kappa, df2 = (
         _shaped(np.array(column), pairs.shape) for column in zip(*rows, strict=True)

@@ -28,6 +28,7 @@ def problems(draw, max_features=9):
 
 @given(problems(), _sizes, _exponents, st.sampled_from(["auto", "monte_carlo"]))
 @example((np.ones(3), np.ones(3), 2), 0.5, 450, "auto")
+@example((np.ones(2), np.ones(2), 2), 1e-200, 150, "auto")
 def test_risks_of_the_minimum_norm_in_other_units(problem, noise, exponent, method):
     lam, coef, n = problem
     options = {"method": method, "n_draws": 5, "random_state": 0}
