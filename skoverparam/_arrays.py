@@ -226,11 +226,6 @@ def same_namespace(estimator: Any, X: Any, *, attribute: str, method: str) -> No
     check_same_namespace(X, estimator, attribute=attribute, method=method)
 
 
-def in_namespace_of(passage: Passage, array: Any) -> Any:
-    """Move a second array, such as ``y``, to the namespace and device of the first."""
-    return move_to(array, xp=passage.xp, device=passage.home)
-
-
 def feature_names_in(estimator: Any, input_features: Any) -> Any:
     """Names of the input columns: those given, those seen in fit, or x0, x1, ..."""
     return _check_feature_names_in(estimator, input_features)

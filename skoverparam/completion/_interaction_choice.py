@@ -57,14 +57,10 @@ class Choice(NamedTuple):
 
     error : float
         Its root mean square error on held-out entries; NaN where there were too few entries.
-
-    n_tried : int
-        How many settings were fitted, ridges not counted.
     """
 
     settings: Settings
     error: float
-    n_tried: int
 
 
 def choose_settings(
@@ -104,14 +100,11 @@ def choose_settings(
         Largest number of steps of a fit.
     """
     if not free or len(entries.values) < _FEWEST_ENTRIES:
-        return Choice(settings, float("nan"), 0)
+        return Choice(settings, float("nan"))
     splits = [(know(rest, sides), held_out) for rest, held_out in _split(entries, generator)]
     seed = int(torch.randint(2**31, (), generator=generator))
-    n_tried = 0
 
     def tried(candidate: Settings) -> tuple[float, Settings]:
-        nonlocal n_tried
-        n_tried += 1
         alphas = _near(candidate.alpha) if "alpha" in free else (candidate.alpha,)
         errors = _errors(splits, candidate, alphas, seed, dtype, max_iter)
         best = int(errors.argmin())
@@ -132,7 +125,7 @@ def choose_settings(
     if rank != settings.rank:
         # Less is smoothed away by the kernel as it will be used: its ridge is another one.
         best = tried(best[1]._replace(rank=settings.rank))
-    return Choice(best[1], best[0] ** 0.5, n_tried)
+    return Choice(best[1], best[0] ** 0.5)
 
 
 def _quick_rank(entries: Entries, rank: int | None) -> int | None:

@@ -202,7 +202,7 @@ def _steps(
         problems = one_against_rest(points, labels, n_classes, free)
         corners = torch.eye(len(problems), dtype=points.like.dtype, device=points.like.device)
     parts = [_solved(problem, settings) for problem in problems]
-    solution = _assembled(parts, corners, settings.free)
+    solution = _assembled(parts, corners)
     if descends:
         yield from _descent(points, problems, parts, solution, settings, one)
     elif free:
@@ -260,7 +260,7 @@ def _solved(problem: Constraints, settings: Settings) -> _Part:
     )
 
 
-def _assembled(parts: list[_Part], corners: Tensor, free: bool) -> MaxMargin:
+def _assembled(parts: list[_Part], corners: Tensor) -> MaxMargin:
     """Put the outputs of the problems together, one row per class."""
     dual = corners @ torch.vstack([part.dual for part in parts])
     offsets = torch.hstack([part.offset for part in parts])
