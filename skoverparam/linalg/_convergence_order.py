@@ -66,7 +66,7 @@ def convergence_order(errors: Tensor, *, floor: float, below: float) -> Converge
         spread = float(centered.square().sum())
         if spread > 0:
             order = float(centered @ after) / spread
-            constant = math.exp(float(after.mean() - order * before.mean()))
+            constant = float((after.mean() - order * before.mean()).exp())
     return ConvergenceOrder(order, constant, steps, after / before)
 
 

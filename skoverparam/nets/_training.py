@@ -226,7 +226,8 @@ class Training:
             for rows in batches(len(X), self.recipe.batch_size):
                 if progress is not None:
                     self._set_rate(progress[0] + (progress[1] - progress[0]) * rows.start / len(X))
-                batch = X[rows] if order is None else X.index_select(0, order[rows])
+                # In memory of its own: products may round otherwise where rows start elsewhere.
+                batch = X[rows].clone() if order is None else X.index_select(0, order[rows])
                 total.add_(self._step(batch, labels[rows]), alpha=len(batch))
         self.n_samples += len(X)
         mean = float(total) / len(X)

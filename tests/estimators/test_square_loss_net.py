@@ -232,6 +232,17 @@ def test_a_stream_in_chunks_is_the_stream_in_one_call(blobs):
     assert np.dot(chunks.loss_curve_, [0.1, 0.3, 0.6]) == pytest.approx(whole.loss_, rel=1e-6)
 
 
+def test_it_does_not_matter_where_in_memory_a_stream_was_cut():
+    X, y = np.full((6, 5), -0.061779), [-1, 0, -1, -1, -1, -1]
+    for seed in range(100):
+        whole = Net(hidden_layer_sizes=(4,), batch_size=2, random_state=seed)
+        whole.set_params(architecture_options={"dropout": 0.3})
+        cut = clone(whole)
+        whole.partial_fit(X, y, classes=[-1, 0])
+        cut.partial_fit(X[:2], y[:2], classes=[-1, 0]).partial_fit(X[2:], y[2:])
+        same_weights(cut, whole)
+
+
 def test_a_stream_without_some_classes(blobs):
     X, y = blobs
     net = Net().partial_fit(X[y < 2], y[y < 2], classes=[0, 1, 2, 3])

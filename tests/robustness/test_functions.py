@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from robustness.strategies import samples, shapes, targets
 from robustness.watch import attempt, watch
@@ -50,6 +50,7 @@ def test_inverses(shape, data):
 
 
 @given(st.lists(st.floats(allow_nan=True), max_size=12), st.booleans())
+@example([1e-255, 1e53, 1e-308, 1.0], True)
 def test_convergence_order(errors, positive):
     with watch("convergence_order"):
         errors = np.abs(errors) if positive else errors
