@@ -252,7 +252,7 @@ class TargetCoding(NamedTuple):
         share = share / (self.k - (self.k - 1) * share)
         total = share.sum(1, keepdim=True)
         even = torch.full_like(share, 1 / self.n_classes)
-        return torch.where(total > 0, share / total.clamp_min(1e-300), even)
+        return torch.where(total > 0, share / total.where(total > 0, 1.0), even)
 
 
 def decision_values(scores: Tensor, dtype: torch.dtype) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -137,11 +138,16 @@ def _by_svd(A: Tensor, Y: Tensor, rcond: float) -> tuple[Tensor, int, Tensor]:
 
 def _by_cod(A: Tensor, Y: Tensor, rcond: float) -> tuple[Tensor, int, None]:
     """Complete orthogonal decomposition: pivoted QR, cut off, then reflected from the right."""
-    # LAPACK compares the estimated condition of the leading triangle with rcond. torch has the
-    # driver on the CPU only.
-    home = A.device
-    solved = torch.linalg.lstsq(A.cpu(), Y.cpu(), rcond=rcond, driver="gelsy")
-    return solved.solution.to(home), int(solved.rank), None
+    # LAPACK compares the estimated condition of the leading triangle with rcond. The driver of
+    # torch 2.13 leaves to chance which columns it may not exchange, and finds other ranks.
+    coef, _, rank, _ = scipy.linalg.lstsq(
+        A.numpy(force=True),
+        Y.numpy(force=True),
+        cond=rcond,
+        lapack_driver="gelsy",
+        check_finite=False,
+    )
+    return torch.as_tensor(coef, device=A.device), int(rank), None
 
 
 def _by_gram(A: Tensor, Y: Tensor, rcond: float) -> tuple[Tensor, int, Tensor]:

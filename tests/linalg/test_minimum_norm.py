@@ -178,3 +178,17 @@ def test_a_solution_beyond_the_precision_is_refused():
     with pytest.raises(FloatingPointError, match="beyond the range of float32, the type of X"):
         minimum_norm(X, [1e30])
     np.testing.assert_allclose(minimum_norm(X.astype(float), [1e30]).coef, 1e60, rtol=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["svd", "cod", "gram"])
+def test_the_rank_does_not_depend_on_what_was_in_memory(solver):
+    X = np.random.default_rng(0).integers(-2, 3, size=(7, 7)).astype(float)
+    X = np.hstack([X[:, :3], X])
+    X -= X.mean(0)
+    expected = np.linalg.pinv(X, rcond=1e-12) @ X[:, 0]
+    for _ in range(200):
+        # Freed, and handed out again as it is.
+        torch.full((10,), 3, dtype=torch.int32)
+        found = minimum_norm(X, X[:, 0], solver=solver)
+        assert found.rank == 6
+        np.testing.assert_allclose(found.coef, expected, atol=1e-7)
