@@ -31,6 +31,7 @@ from skoverparam.inpainting._pictures import fill, unseen
 from skoverparam.kernels._activations import resolve
 from skoverparam.kernels._convolutional_layers import encoder_decoder
 from skoverparam.kernels._pixel_pairs import BlockCirculantKernel, DenseKernel, DisplacementWindow
+from skoverparam.linalg._units import units_of
 
 _PRIORS = ("adaptive", "stationary")
 _FEATURE_KERNELS = ("auto", "gaussian", "ntk")
@@ -504,7 +505,9 @@ class NTKImageCompleter(
                 f"images have, got {guide.shape}."
             )
         guide = guide.reshape(*shape[:2], -1)
-        return passage.tensor(np.ascontiguousarray(np.moveaxis(guide, 2, 0)), passage.dtype)
+        channels = passage.tensor(np.ascontiguousarray(np.moveaxis(guide, 2, 0))).double()
+        # Its units are its own: they may be out of reach of the images' precision.
+        return channels / units_of(channels.flatten())
 
     def _complete(self, passage, Y, observed):
         """Fill rows: training images as in the fit, all others now."""

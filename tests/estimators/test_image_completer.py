@@ -248,6 +248,11 @@ def test_a_guide_shows_where_the_edges_are(data):
     guided = NTKImageCompleter(guide=truth[0]).fit(X)
     assert guided.score(X, truth) > 0.8 * plain.score(X, truth)
     assert guided.n_iter_ == 1
+    # In units that single precision does not hold.
+    filled = guided.transform(X.astype(np.float32))
+    for exponent in (-900, 900):
+        other = NTKImageCompleter(guide=np.ldexp(truth[0], exponent))
+        np.testing.assert_array_equal(other.fit_transform(X.astype(np.float32)), filled)
 
 
 def test_passes_pay(data):
