@@ -17,7 +17,7 @@ from skoverparam._steps import run_steps
 from skoverparam.estimators._base import DocumentedEstimator, all_or_nothing
 from skoverparam.linalg._units import holds
 from skoverparam.margins._constraints import Points
-from skoverparam.margins._max_margin import Settings, max_margin_steps
+from skoverparam.margins._max_margin import LEAST_WEIGHT, Settings, max_margin_steps
 
 _SOLVERS = ("auto", "pivoting", "least_distance", "gradient", "gd")
 
@@ -451,6 +451,11 @@ class MaxMarginClassifier(CallbackSupportMixin, ClassifierMixin, DocumentedEstim
         """Collect the fitted attributes that a solution amounts to."""
         support = (solution.dual != 0).any(0).nonzero()[:, 0]
         dual, unit = solution.dual[:, support], solution.unit
+        if solution.solver == "soft" and self.C * unit * unit < LEAST_WEIGHT:
+            raise ValueError(
+                f"C={self.C:g} leaves nothing of points of the size of {unit:.2g}, which the "
+                "squared hinge loss is to separate: scale X."
+            )
         kept = {
             "intercept_": solution.intercept.to(passage.dtype),
             "support_": support,

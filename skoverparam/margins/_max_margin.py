@@ -24,7 +24,7 @@ _ENOUGH = 10_000
 # Coefficients this small, of points of about unit size, are none: there is no boundary.
 _NO_BOUNDARY = 1e-150
 # Weights of violations beyond these, of points of about unit size, mean all or nothing.
-_WEIGHTS = (1e-290, 1e290)
+LEAST_WEIGHT, _GREATEST_WEIGHT = 1e-290, 1e290
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,7 @@ def max_margin_steps(
     else:
         points = Points(K=points.like / unit / unit)
     # Multiplied one by one: the square of a unit need not be a number.
-    low, high = _WEIGHTS
-    weight = min(max(settings.C * unit * unit, low), high)
+    weight = min(max(settings.C * unit * unit, LEAST_WEIGHT), _GREATEST_WEIGHT)
     for found in _steps(points, labels, n_classes, replace(settings, C=weight), 1 / unit):
         yield found._replace(margin=found.margin * unit, unit=unit)
 

@@ -509,6 +509,13 @@ def test_coefficients_out_of_range_are_refused():
         )
 
 
+def test_points_too_small_for_the_weight_of_violations():
+    X, y = 1e-150 * np.array([[1.0], [2.0], [3.0]]), [0, 1, 0]
+    with pytest.raises(ValueError, match="^C=1 leaves nothing of points of the size of"):
+        MaxMarginClassifier().fit(X, y)
+    assert MaxMarginClassifier(C=1e30).fit(X, y).solver_ == "soft"
+
+
 def test_a_soft_margin_of_heavy_violations_is_that_of_its_scores():
     """The classifier is the same whether points or violations grow."""
     rng = np.random.default_rng(0)

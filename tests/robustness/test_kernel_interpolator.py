@@ -1,7 +1,7 @@
 """Kernel interpolators on anything, by every solver: certified, or refused."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from robustness.strategies import labels, samples, shapes, targets
 from robustness.watch import attempt, says_truly, watch
@@ -173,6 +173,10 @@ def test_centers_get_the_best_coefficients_that_there_are(problem):
         assert (objective(A) <= objective(best) * (1 + 1e-9) + slack).all()
 
 
+# On a line the tangent kernel is of rank two.
+_LINE, _CONTRADICTED = np.array([[0.0], [1.0], [1.0], [2.0]]), np.array([1.0, -1.0, 1.0, 1.0])
+
+
 @st.composite
 def exact_fits(draw):
     n, d = draw(shapes(max_samples=8, max_features=4, min_samples=2))
@@ -191,6 +195,7 @@ def exact_fits(draw):
 
 
 @given(exact_fits())
+@example((_LINE, _CONTRADICTED, np.ones(4), {"kernel": "ntk", "bandwidth": 0.1, "ridge": 0.0}))
 def test_leave_one_out_residuals_are_those_of_refits(problem):
     X, y, weights, chosen = problem
     model = KernelInterpolatorRegressor(**chosen)

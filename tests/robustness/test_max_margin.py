@@ -87,6 +87,7 @@ def check_margin(model, scores, y, slack, norm, scale):
 
 
 @given(problems(), st.sampled_from([-20, 3]))
+@example((np.array([[1e-160], [2e-160]]), np.array([-1, 0]), _SOFT_WITHOUT_AN_INTERCEPT), 600)
 def test_points_in_other_units(problem, exponent):
     X, y, parameters = problem
     if X.dtype.kind != "f":

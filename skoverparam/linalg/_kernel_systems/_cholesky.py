@@ -34,6 +34,8 @@ _MAX_ITER = 30
 _JITTER_POWERS = range(7)
 # Pivots have to be this many rounding errors of their diagonal entry.
 _LEAST_PIVOT = 4.0
+# Residual, relative to that of the numerical range, that a jittered factor is kept for.
+_CLEARLY_BETTER = 0.5
 # Points whose kernel matrix tells whether single precision has a chance.
 _SAMPLED = 400
 
@@ -185,7 +187,8 @@ def _by_eigenvectors(
         return found
     last = _eigen.solve(system, options)
     residual = system.relative(system.residual(last.coef))
-    if found is not None and found.residual <= float(residual.max()):
+    # As good is not enough: where no coefficients meet the targets, those of the factor are huge.
+    if found is not None and found.residual <= _CLEARLY_BETTER * float(residual.max()):
         return found
     return last._replace(residual=float(residual.max()), true_residual=residual)
 
