@@ -31,7 +31,7 @@ MATHEMATICS = (
 # Who may import whom, besides the standard library and oneself.
 ARROWS = {
     "boundary": ("numpy", "scipy", "torch", "sklearn"),
-    "linalg": ("torch",),
+    "linalg": ("torch", "scipy"),
     "kernels": ("torch", "linalg"),
     "completion": ("torch", "linalg", "kernels"),
     "inpainting": ("torch", "linalg", "kernels"),
