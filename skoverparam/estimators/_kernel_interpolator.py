@@ -8,7 +8,8 @@ from skoverparam._arrays import cross_targets, sample_weights
 from skoverparam._labels import TargetCoding, check_target_coding, cross_labels, decode_labels
 from skoverparam.estimators._base import all_or_nothing
 from skoverparam.estimators._columns import ColumnClassifier, ColumnRegressor
-from skoverparam.estimators._kernel_columns import Data, KernelColumns
+from skoverparam.estimators._kernel_columns import KernelColumns
+from skoverparam.estimators._kernel_data import KernelData
 
 
 class KernelInterpolatorRegressor(ColumnRegressor, KernelColumns):
@@ -268,7 +269,7 @@ class KernelInterpolatorRegressor(ColumnRegressor, KernelColumns):
 
     def _cross(self, X, y, sample_weight=None):
         passage, X, y, Y, single = cross_targets(self, X, y)
-        data = Data.of(
+        data = KernelData.of(
             passage.tensor(X).double(),
             Y,
             passage.tensor(sample_weights(sample_weight, len(Y))),
@@ -558,7 +559,7 @@ class KernelInterpolatorClassifier(ColumnClassifier, KernelColumns):
         if self.ridge == 0:
             # Where all targets are met, weights of their errors mean nothing.
             coding = coding._replace(k=1.0)
-        data = Data.of(
+        data = KernelData.of(
             passage.tensor(X).double(),
             coding.columns(labels),
             passage.tensor(sample_weights(sample_weight, len(labels))),
