@@ -185,6 +185,11 @@ class KernelColumns(CallbackSupportMixin, DocumentedEstimator):
             max_steps=None,
             fitted_after=fitted_after,
         )
+        if not bool((last.dual_coef * data.scale).isfinite().all()):
+            raise ValueError(
+                f"The coefficients overflow with ridge={self.ridge!r} and kernel={self.kernel!r}. "
+                "Take a larger ridge, or scale the data."
+            )
         attributes = fitted_after(last) | self._certified(passage, kernel, data, last)
         attributes["n_iter_"] = max(1, last.n_iter)
         attributes["residual_history_"] = history

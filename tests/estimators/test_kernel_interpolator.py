@@ -143,6 +143,16 @@ def test_leave_one_out(t, ridge, solver):
     np.testing.assert_allclose(found, refits(clone(model), X, y, weights), atol=1e-10)
 
 
+@pytest.mark.parametrize(("ridge", "y"), [(1e-310, [1.0, 2.0]), (1e-300, [1e200, 0.0])])
+def test_coefficients_beyond_range(ridge, y):
+    model = KernelInterpolatorRegressor(
+        kernel=lambda X, Z: np.zeros((len(X), len(Z))), ridge=ridge
+    )
+    with pytest.raises(ValueError, match="^The coefficients overflow with ridge=1e-3"):
+        model.fit([[0.0], [1.0]], y)
+    assert not hasattr(model, "dual_coef_")
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_leave_one_out_of_a_kernel_of_low_rank(weighted):
     """Lines through a cloud: every fit to the others has a least norm of its own."""
