@@ -227,7 +227,8 @@ class MinNormRegressor(ColumnRegressor, DocumentedEstimator):
         coef = exact.to(passage.dtype)
         intercept = design.Y_mean * Y_unit - (design.X_mean * X_unit) @ coef.double()
         intercept = intercept.to(passage.dtype)
-        miss = given.Y - given.X @ coef.double() - intercept.double()
+        # Of predictions: targets may be lost in terms of a sum that are larger.
+        miss = given.Y - (given.X @ coef.double() + intercept.double())
         # Scales that a spectrum prescribes are not those of X.
         Z_unit = X_unit if self.spectrum is None else 1.0
         numbers = {

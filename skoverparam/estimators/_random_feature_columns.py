@@ -146,7 +146,8 @@ class RandomFeatureColumns(DocumentedEstimator):
             for k, (column, constant) in enumerate(zip(coefs, intercepts, strict=True)):
                 coef[:, k], intercept[k] = column[:, 0], constant[0]
         intercept = intercept.to(passage.dtype)
-        miss = data.Y - Phi @ coef.double() - intercept.double()
+        # Of predictions: targets may be lost in terms of a sum that are larger.
+        miss = data.Y - (Phi @ coef.double() + intercept.double())
         values = found.singular_values
         self.frequencies_ = passage.keep(kept.frequencies)
         self.phases_ = None if kept.phases is None else passage.keep(kept.phases)

@@ -288,7 +288,9 @@ class Scale(NamedTuple):
         """Find the units of an image from its observed pixels."""
         # In double precision: units may be anything, and means of integers are not integers.
         values = image[:, observed].double()
-        mean, least, greatest = values.mean(1), values.amin(1), values.amax(1)
+        least, greatest = values.amin(1), values.amax(1)
+        # The mean of equal values may be rounded to another one.
+        mean = values.mean(1).clamp(least, greatest)
         extent = (greatest - least).amax()
         extent = torch.where(extent > 0, extent, 1)
         least, greatest = (((end - mean) / extent).to(dtype) for end in (least, greatest))

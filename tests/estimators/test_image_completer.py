@@ -194,6 +194,12 @@ def test_one_observed_pixel_and_constant_images(prior):
     np.testing.assert_allclose(completed[1], -2.0, rtol=1e-5)
 
 
+def test_equal_pixels_whose_mean_is_rounded():
+    X = np.where([[1, 0, 0], [0, 1, 1]], 3.5093156392093654e72, np.nan)[None]
+    one = NTKImageCompleter(patch_size=1, n_neighbors=1, n_similar=0, bandwidth=1e-3)
+    np.testing.assert_allclose(one.fit_transform(X), 3.5093156392093654e72, rtol=1e-5)
+
+
 def test_complete_images_come_back_unchanged(data, fitted):
     _, truth = data
     np.testing.assert_array_equal(fitted.transform(truth), truth)

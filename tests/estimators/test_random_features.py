@@ -244,6 +244,13 @@ def test_contradictory_targets_are_averaged(data):
     np.testing.assert_allclose(twice.predict(X[5:]), y[5:], atol=1e-6)
 
 
+def test_what_contradicts_itself_is_not_met_by_coefficients_that_swallow_it():
+    X, y = [[0.0], [0.0], [1.0]], [-1, 0, -1]
+    model = RandomFeatureClassifier(n_features=2, rcond=0.0, random_state=0).fit(X, y)
+    assert np.abs(model.coef_).max() > 1e16
+    assert not model.interpolates_
+
+
 # Paths
 
 

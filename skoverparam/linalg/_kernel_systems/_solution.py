@@ -35,7 +35,8 @@ class KernelSolution:
 
     residual : array of shape (c,), or () for Y of shape (n,)
         Relative residuals ``||Y - (K + ridge W^-1) A|| / ||Y||`` of the targets, computed at the
-        end with entries in float64. With centers, of the preconditioned normal equations.
+        end with entries in float64, before coefficients are rounded to the precision of the
+        points. With centers, of the preconditioned normal equations.
 
     converged : bool
         Whether the residuals are at most the tolerance.
