@@ -175,6 +175,11 @@ def _check_options(architecture: str, options: dict[str, Any]) -> None:
                 raise ValueError(
                     f"dropout in architecture_options must be from 0 to below 1, got {value!r}."
                 )
+        elif isinstance(parameters[name].default, bool):
+            if value not in (True, False):
+                raise ValueError(
+                    f"{name} in architecture_options must be True or False, got {value!r}."
+                )
         elif name in _SIZES and value is not parameters[name].default:
             several = isinstance(parameters[name].default, tuple)
             sizes = value if several and isinstance(value, (tuple, list)) else [value]

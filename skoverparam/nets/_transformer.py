@@ -100,7 +100,7 @@ class TransformerBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.n_heads = n_heads
-        self.causal = causal
+        self.causal = bool(causal)
         self.norm1 = Normalize(width)
         self.project = nn.Linear(width, 3 * width)
         self.attention = nn.Linear(width, width)

@@ -736,6 +736,11 @@ def test_fitted_on_a_gpu_loaded_on_a_cpu(blobs):
         ("mlp", {"dropout": 2.0}, "dropout in architecture_options must be from 0 to below 1"),
         ("lstm", {"n_layers": 0}, "n_layers in architecture_options must be an integer from 1"),
         ("tcnn", {"kernel_size": 2.5}, "kernel_size in architecture_options must be an integer"),
+        (
+            "tcnn",
+            {"causal": "no"},
+            "causal in architecture_options must be True or False, got 'no'",
+        ),
         ("resnet", {"widths": ()}, "widths in architecture_options must be integers from 1"),
         ("resnet", {"widths": (4, 0)}, "widths in architecture_options must be integers from 1"),
     ],

@@ -101,7 +101,8 @@ def test_matrices_are_filled(problem, law):
         assert np.isfinite(std).all()
         assert (std >= 0).all()
         assert (std[~hole[:, model.kept_features_]] == 0).all()
-        assert std.max(initial=0) <= 1e3 * reach
+        # Columns that are one to the kernel, and differ, have no scale but that of rounding.
+        assert std.max(initial=0) <= (1e3 if parameters["alpha"] else 1e8) * reach
         # Each row is completed from its own entries, whatever else is in the call.
         if not callable(model.row_prior):
             alone = model.transform(X[:1])[:, :n_out]
