@@ -280,6 +280,11 @@ def test_the_path_predicts_as_separate_fits_do(data, feature, name, values, para
         np.testing.assert_allclose(norm, one.coef_norm_, rtol=1e-6)
 
 
+def test_a_path_of_nothing(data):
+    with pytest.raises(ValueError, match="param_range must hold at least one value, got none"):
+        RandomFeatureRegressor().fit_predict_path(*data, data[0], param_range=[])
+
+
 @pytest.mark.parametrize("target_coding", ["onehot", "pm1", (5, 3)])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_the_path_of_a_classifier(data, target_coding, n_classes):

@@ -279,6 +279,13 @@ def test_fits_on_threads_do_not_disturb_each_other(blobs):
         same_weights(one, other)
 
 
+def test_a_stream_that_diverges_leaves_nothing(blobs):
+    net = Net(optimizer="sgd", learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match=r"lower learning_rate=1e\+30"):
+        net.partial_fit(*blobs, classes=range(4))
+    assert not hasattr(net, "weights_")
+
+
 class StopAfter:
     """A callback that ends the fit."""
 

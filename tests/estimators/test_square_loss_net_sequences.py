@@ -143,6 +143,15 @@ def test_labels_per_position(letters, architecture):
     assert net.score(X, y, weights) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8])
+def test_labels_per_position_of_types_without_a_sign(letters, dtype):
+    X, y, beyond = letters
+    labels = np.where(beyond, 0, y > 1)
+    signed = Net("tcnn", input_shape="tokens").fit(X, labels)
+    other = Net("tcnn", input_shape="tokens").fit(X, labels.astype(dtype))
+    np.testing.assert_array_equal(other.predict(X), signed.predict(X))
+
+
 def test_names_as_labels_per_position(letters):
     X, y, beyond = letters
     numbers = Net("tcnn", input_shape="tokens").fit(X, y)

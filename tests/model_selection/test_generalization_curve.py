@@ -261,3 +261,29 @@ def test_lists_are_data_and_one_quantile_is_enough(data, name):
 def test_a_range_that_is_no_list_is_named(data):
     with pytest.raises(TypeError, match="param_range must be a list of values, got 3"):
         generalization_curve(Ridge(), *data, param_name="alpha", param_range=3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"param_name": 3}, "param_name must be a string, got 3"),
+        ({"threshold": "middle"}, "threshold must be"),
+        ({"theory": ["low", "high"]}, "theory must hold or return numbers, got "),
+    ],
+)
+def test_arguments_of_the_wrong_type(data, arguments, message):
+    given = {"param_name": "alpha", "param_range": [2, 3]} | arguments
+    with pytest.raises(TypeError, match=message):
+        generalization_curve(Ridge(), *data, **given)
+
+
+def test_quantiles_of_no_shape(data):
+    with pytest.raises(ValueError, match="quantiles must have one shape, got "):
+        generalization_curve(
+            Ridge(), *data, param_name="alpha", param_range=[2, 3], quantiles=[[0.1], [0.2, 0.3]]
+        )
+
+
+def test_a_threshold_that_is_given(data):
+    given = {"param_name": "alpha", "param_range": [2, 3], "cv": KFold(2)}
+    assert generalization_curve(Ridge(), *data, threshold=2.5, **given).threshold == 2.5

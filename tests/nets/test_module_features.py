@@ -114,3 +114,42 @@ def test_the_last_linear_layer_is_the_one_reached_last():
     X = samples((3,))
     assert feature_width(network, (3,)) == 4
     assert torch.equal(layer_values(network, X), network.first(X).tanh().detach())
+
+
+class Returning(nn.Module):
+    """One layer that returns what a function makes of its values."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.layer = self.Layer(function)
+
+    class Layer(nn.Module):
+        def __init__(self, function):
+            super().__init__()
+            self.function = function
+
+        def forward(self, X):
+            return self.function(X)
+
+    def forward(self, X):
+        self.layer(X)
+        return X
+
+
+def test_layers_that_return_several_values_count_by_their_first():
+    X = samples((6,)).float()
+    for function in (lambda X: {"values": X, "more": None}, lambda X: ((X, None), None)):
+        torch.testing.assert_close(layer_values(Returning(function), X, "layer"), X)
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "message"),
+    [
+        (lambda X: "nothing", TypeError, "layer must be one that returns tensors, got str"),
+        (lambda X: X.mean(0), ValueError, r"'layer' returns shape \(6,\) for 4 samples"),
+        (lambda X: X.sum(), ValueError, r"'layer' returns shape \(\) for 4 samples"),
+    ],
+)
+def test_layers_that_return_something_else(function, error, message):
+    with pytest.raises(error, match=message):
+        layer_values(Returning(function), samples((6,)).float(), "layer")

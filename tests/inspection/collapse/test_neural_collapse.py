@@ -654,3 +654,14 @@ def test_means_far_from_the_others_take_no_digits_off_their_distance():
     found = neural_collapse(H, y=np.array([1, 0, 2, 0, 0, 1, 2]))
     variance = np.var([0, 1, 1])
     assert found.nc1_cdnv == pytest.approx(variance / 2 / (1 / 3) ** 2 / 3, rel=1e-12)
+
+
+def test_arrays_that_do_not_belong_together():
+    H, y = np.random.default_rng(0).normal(size=(12, 3)), np.arange(12) % 3
+    with pytest.raises(ValueError, match="X_test and y_test must be given together"):
+        neural_collapse(H, y=y, X_test=H)
+    with pytest.raises(ValueError, match="head must have a row for each of the 3 labels, got 2"):
+        neural_collapse(H, y=y, head=(np.ones((2, 3)), None))
+    whole, other = (ClassStatistics([0, 1, 2]).update(part, y) for part in (H, H[:, :2]))
+    with pytest.raises(ValueError, match="Test features must be 3 as in training, got 2"):
+        neural_collapse(whole, X_test=other)

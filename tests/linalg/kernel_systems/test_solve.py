@@ -621,3 +621,20 @@ def test_targets_of_different_weights_count_all_passes_and_say_if_one_failed():
     assert solution.n_iter == 6
     assert not solution.converged
     assert "max_iter" in solution.remark
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "eigh", "pcg"])
+def test_other_targets_with_weights_of_their_own(solver):
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(40, 2)), rng.normal(size=(40, 2))
+    first, second = rng.uniform(0.3, 3, 40), rng.uniform(0.3, 3, (40, 2))
+    options = {"ridge": 0.1, "solver": solver, "tol": 1e-11, "random_state": 0}
+    solution = kernel_solve(laplace, X, Y[:, 0], weights=first, **options)
+    for weights in (first, second, None):
+        found = solution.solve(Y, weights=weights)
+        columns = np.ones((40, 2)) if weights is None else weights.reshape(40, -1) * np.ones(2)
+        for k in range(2):
+            A = laplace(X) + 0.1 * np.diag(1 / columns[:, k])
+            np.testing.assert_allclose(
+                found.dual_coef[:, k], np.linalg.solve(A, Y[:, k]), atol=1e-8
+            )
